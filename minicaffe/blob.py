@@ -1,0 +1,134 @@
+"""Blob: the named array every layer reads and writes, with its gradient."""
+
+import math
+
+import numpy as np
+
+from . import backend
+from .errors import Error
+
+
+class Blob:
+    """An N-dimensional array `data` and its gradient `diff`, as in Caffe (blob.hpp).
+
+    Both are C-contiguous, of one dtype (float32 or float64), made on first use and filled with
+    zeros. A reshape to a smaller size keeps the memory. `mask`, if set, says which entries of
+    `data` may be non-zero: setting it zeroes the others, and every solver update is multiplied
+    by it; nothing else keeps weights at zero.
+    """
+
+    def __init__(self, shape=(), dtype=np.float32):
+        self.xp = backend.xp()
+        self.dtype = np.dtype(dtype)
+        self._data = self._diff = None          # flat buffers, at least self.size long
+        self._data_view = self._diff_view = None
+        self._mask = None
+        self.reshape(shape)
+
+    # ---- shape
+
+    def reshape(self, *shape):
+        """Change the shape: reshape(2, 3) or reshape((2, 3)). Contents beyond size are kept."""
+        if len(shape) == 1 and not np.isscalar(shape[0]):
+            shape = shape[0]
+        shape = tuple(int(d) for d in shape)
+        if any(d < 0 for d in shape):
+            raise Error(f"a blob can't have the shape {shape}: sizes must not be negative")
+        self.shape, self.size = shape, math.prod(shape)
+        self._data_view = self._diff_view = None
+        if self._mask is not None and self._mask.shape != shape:
+            self._mask = None
+
+    def reshape_like(self, other):
+        """Take another blob's shape."""
+        self.reshape(other.shape)
+
+    @property
+    def num_axes(self):
+        return len(self.shape)
+
+    def canonical_axis(self, axis):
+        """`axis` counted from the front, -1 being the last. Raises Error if there is none such."""
+        if not -len(self.shape) <= axis < len(self.shape):
+            raise Error(f"axis {axis} does not exist in a blob of shape {self.shape}")
+        return axis % len(self.shape)
+
+    def count(self, start=0, end=None):
+        """The product of the sizes of axes start .. end-1 (all of them by default)."""
+        return math.prod(self.shape[start:end])
+
+    def _legacy(self, index):
+        if len(self.shape) > 4:
+            raise Error(f"num, channels, height and width need at most 4 axes, not {self.shape}")
+        return self.shape[index] if index < len(self.shape) else 1
+
+    num = property(lambda self: self._legacy(0), doc="size of axis 0, 1 where it is missing")
+    channels = property(lambda self: self._legacy(1), doc="size of axis 1, 1 where it is missing")
+    height = property(lambda self: self._legacy(2), doc="size of axis 2, 1 where it is missing")
+    width = property(lambda self: self._legacy(3), doc="size of axis 3, 1 where it is missing")
+
+    # ---- arrays
+
+    @property
+    def data(self):
+        """The values: an array of self.shape; write into it with `blob.data[...] = values`."""
+        if self._data_view is None:
+            if self._data is None or self._data.size < self.size:
+                self._data = self.xp.zeros(self.size, self.dtype)
+            self._data_view = self._data[:self.size].reshape(self.shape)
+        return self._data_view
+
+    @property
+    def diff(self):
+        """The gradient of the loss by `data`, an array of the same shape."""
+        if self._diff_view is None:
+            if self._diff is None or self._diff.size < self.size:
+                self._diff = self.xp.zeros(self.size, self.dtype)
+            self._diff_view = self._diff[:self.size].reshape(self.shape)
+        return self._diff_view
+
+    @property
+    def has_diff(self):
+        """Whether memory for `diff` was ever asked for."""
+        return self._diff is not None
+
+    def share_data(self, other):
+        """Use the other blob's data as one's own from now on (sizes must agree)."""
+        self._check_shareable(other)
+        self._data, self._data_view = other.data.reshape(-1), None
+
+    def share_diff(self, other):
+        """Use the other blob's diff as one's own from now on (sizes must agree)."""
+        self._check_shareable(other)
+        self._diff, self._diff_view = other.diff.reshape(-1), None
+
+    def _check_shareable(self, other):
+        if self.size != other.size or self.dtype != other.dtype:
+            raise Error(f"a blob of shape {self.shape} ({self.dtype}) can't share the memory of one "
+                        f"of shape {other.shape} ({other.dtype})")
+
+    # ---- mask
+
+    @property
+    def mask(self):
+        """None, or a boolean array of self.shape: True where data may be non-zero."""
+        return self._mask
+
+    @mask.setter
+    def mask(self, mask):
+        if mask is not None:
+            mask = self.xp.asarray(mask, dtype=bool)
+            if mask.shape != self.shape:
+                raise Error(f"a mask of shape {mask.shape} does not fit a blob of {self.shape}")
+            self.data[~mask] = 0
+        self._mask = mask
+
+    # ---- sums, for debug_info and clipping
+
+    def asum_data(self):
+        """Sum of absolute values of data, a float."""
+        return float(abs(self.data).sum(dtype=np.float64))
+
+    def asum_diff(self):
+        """Sum of absolute values of diff, a float."""
+        return float(abs(self.diff).sum(dtype=np.float64))

@@ -1,0 +1,60 @@
+"""Images and labels in a NumPy .npz archive."""
+
+import zipfile
+import zlib
+
+import numpy as np
+
+from ..errors import DataError
+from ..files import reason
+from .base import ArrayDataset, check_counts, resolve
+
+IMAGES, LABELS = ("images", "data", "x", "X"), ("labels", "label", "y")
+
+
+class NpzDataset(ArrayDataset):
+    """Images named images, data, x or X, labels named labels, label or y.
+
+    The name may carry the split (train_images, x_train). Images are (N, C, H, W), (N, H, W) for
+    one channel or (N, D) for D values; bytes stay bytes, other numbers become float32.
+    """
+
+    def __init__(self, source, split="train"):
+        path = resolve(source)
+        images, labels = _read(path, split)
+        if images.ndim == 2:
+            images = images[:, :, None, None]
+        elif images.ndim == 3:
+            images = images[:, None]
+        if images.ndim != 4 or images.dtype.kind not in "biuf":
+            raise DataError(f"{path}: images are {images.shape} {images.dtype}, "
+                            "not numbers of shape (N, C, H, W), (N, H, W) or (N, D)")
+        check_counts(images, labels, str(path))
+        if labels.size != len(labels) or (labels != np.floor(labels)).any():
+            raise DataError(f"{path}: labels are {labels.shape} {labels.dtype}, not whole numbers (N,)")
+        if images.dtype != np.uint8:
+            images = images.astype(np.float32)
+        super().__init__(images, labels.ravel(), str(path))
+
+
+def _read(path, split):
+    """The arrays of images and labels in an archive."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            return [archive[_choose(path, archive.files, names, split)] for names in (IMAGES, LABELS)]
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {reason(error)}") from error
+    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: not a readable .npz archive: {error}") from error
+
+
+def _choose(path, present, names, split):
+    """The name in the archive for one of `names`, the split's own first."""
+    known = [f"{split}_{name}" for name in names] + [f"{name}_{split}" for name in names] + list(names)
+    for name in known:
+        if name in present:
+            return name
+    raise DataError(f"{path}: no array of {names[0]} ({', '.join(names)}, or with {split}_ before "
+                    f"or _{split} after it) among {', '.join(present) or 'nothing'}")

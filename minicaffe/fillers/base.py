@@ -1,0 +1,55 @@
+"""The registry of fillers and the fans they scale by."""
+
+import difflib
+import math
+
+from ..errors import Error
+
+_registry = {}
+
+
+def register_filler(name):
+    """Decorator: make function(blob, param, rng) the filler type `name`.
+
+    The function writes blob.data (and may set blob.mask) from the FillerParameter `param` and the
+    numpy.random.Generator `rng`; it raises Error where they don't fit the blob's shape.
+    """
+    def decorate(function):
+        _registry[name] = function
+        return function
+    return decorate
+
+
+def filler_type_list():
+    """The names of all filler types, sorted."""
+    return sorted(_registry)
+
+
+def fill(blob, param, rng, error=Error):
+    """Fill a blob as a FillerParameter says; bad input raises `error`, which names the layer."""
+    if param.type not in _registry:
+        close = difflib.get_close_matches(param.type, _registry, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else "known are " + ", ".join(_registry)
+        raise error(f"unknown filler type '{param.type}': {hint}")
+    try:
+        _registry[param.type](blob, param, rng)
+    except Error as problem:
+        raise error(f"filler '{param.type}': {problem}") from problem
+
+
+def write(blob, values):
+    """Copy NumPy values (float64) into the blob's data, whatever its dtype and device."""
+    blob.data[...] = blob.xp.asarray(values)
+
+
+def fan(blob, param):
+    """The n that xavier and msra divide by: fan in, fan out or their average (filler.hpp).
+
+    Caffe's fans are count / shape[0] and count / shape[1], whatever the axes mean: they are off
+    for a transposed InnerProduct and for Deconvolution, and kept so.
+    """
+    count = math.prod(blob.shape)
+    fan_in = count / blob.shape[0]
+    fan_out = count / blob.shape[1] if len(blob.shape) > 1 else count
+    return {param.FAN_IN: fan_in, param.FAN_OUT: fan_out,
+            param.AVERAGE: (fan_in + fan_out) / 2}[param.variance_norm]

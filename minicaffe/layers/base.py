@@ -1,0 +1,171 @@
+"""Layer: what every layer type inherits, and the registry of types by name."""
+
+import difflib
+
+import numpy as np
+
+from .. import backend
+from ..blob import Blob
+from ..errors import LayerError
+from ..fillers import fill
+
+_registry = {}
+
+
+def register_layer(name):
+    """Class decorator: make the class the layer type `name` of prototxt files."""
+    def decorate(cls):
+        cls.type = name
+        _registry[name] = cls
+        return cls
+    return decorate
+
+
+def layer_type_list():
+    """The names of all layer types, sorted (pycaffe's function)."""
+    return sorted(_registry)
+
+
+def layer_class(name, error=LayerError):
+    """The class registered for a type name; an unknown name raises `error`, naming close ones."""
+    if name in _registry:
+        return _registry[name]
+    close = difflib.get_close_matches(name, _registry, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else "known are " + ", ".join(layer_type_list())
+    raise error(f"unknown layer type '{name}': {hint}")
+
+
+class BlobVec(list):
+    """A layer's parameter blobs; a list with pycaffe's add_blob."""
+
+    dtype = np.float32
+
+    def add_blob(self, *shape):
+        """Append a zero-filled blob of that shape."""
+        self.append(Blob(shape, self.dtype))
+
+
+class Layer:
+    """One node of the net: reads its bottoms, writes its tops, and has a hand-written gradient.
+
+    A subclass gives `message` (the field of LayerParameter with its own parameters), the number
+    of bottoms and tops it takes (`num_bottom`, `num_top`: a number, or (least, most) where most
+    may be None for any number) and
+
+        setup(bottom, top)      once: check parameters, add blobs, draw their initial values
+        reshape(bottom, top)    before every forward: shapes of tops, buffers
+        forward(bottom, top)    top data from bottom data
+        backward(top, propagate_down, bottom)
+                                bottom diffs (overwritten) where propagate_down[i], and parameter
+                                diffs (added to) where self.param_propagate_down[i]
+
+    The Net calls them through `set_up`. A user's own class in a Python layer is a subclass too and
+    finds `self.param_str`, `self.blobs`, `self.phase`.
+
+    Attributes: name, type, phase ("TRAIN" or "TEST"), layer_param (the whole LayerParameter),
+    param (its own message), blobs (parameters), dtype, xp (array module), rng (a NumPy Generator
+    of this layer's own), loss_weights (one number a top).
+    """
+
+    type = None
+    message = None
+    num_bottom = 1
+    num_top = 1
+    auto_top_blobs = False       # tops that the file leaves out are made up (losses)
+    is_loss = False              # its first top has loss_weight 1 by default
+    fixed_blobs = False          # blobs are statistics, not learnt: the Net keeps their lr_mult at 0
+    position = None              # batches consumed so far, in layers that read data
+
+    def __init__(self, layer_param, phase="TRAIN", dtype=np.float32, rng=None, place=""):
+        self.layer_param, self.phase, self.place = layer_param, phase, place
+        self.name = layer_param.name
+        self.type = layer_param.type
+        self.param = getattr(layer_param, self.message) if self.message else None
+        self.dtype = np.dtype(dtype)
+        self.xp = backend.xp()
+        self.rng = rng if rng is not None else np.random.default_rng()
+        self.blobs = BlobVec()
+        self.blobs.dtype = self.dtype
+        self.param_propagate_down = []
+        self.loss_weights = []
+
+    # ---- what subclasses write
+
+    def setup(self, bottom, top):
+        """Nothing to do by default."""
+
+    def reshape(self, bottom, top):
+        """Shapes of the tops."""
+        raise self.error("the class has no reshape method")
+
+    def forward(self, bottom, top):
+        """Top data from bottom data."""
+        raise self.error("the class has no forward method")
+
+    def backward(self, top, propagate_down, bottom):
+        """Bottom and parameter diffs from top diffs."""
+        if any(propagate_down):
+            raise self.error("this layer type has no gradient")
+
+    def allow_force_backward(self, bottom_index):
+        """Whether force_backward may ask for this bottom's gradient (labels: no)."""
+        return True
+
+    # ---- what they use
+
+    def error(self, message):
+        """A LayerError that begins with the file and line, the layer's name and its type."""
+        place = f"{self.place}: " if self.place else ""
+        return LayerError(f"{place}layer '{self.name}' ({self.type}): {message}")
+
+    def add_blob(self, shape, filler=None):
+        """Append a parameter blob, filled as the FillerParameter says (zeros without one)."""
+        blob = Blob(shape, self.dtype)
+        if filler is not None:
+            fill(blob, filler, self.rng, self.error)
+        self.blobs.append(blob)
+        self.param_propagate_down.append(True)
+        return blob
+
+    # ---- life cycle, called by the Net
+
+    def set_up(self, bottom, top):
+        """Check the number of bottoms and tops, then setup, reshape and the loss weights."""
+        self._check_number("bottom", bottom, self.num_bottom)
+        self._check_number("top", top, self.num_top)
+        self.setup(bottom, top)
+        self.param_propagate_down += [True] * (len(self.blobs) - len(self.param_propagate_down))
+        self.reshape(bottom, top)
+        self._set_loss_weights(top)
+
+    def _check_number(self, what, blobs, allowed):
+        least, most = allowed if isinstance(allowed, tuple) else (allowed, allowed)
+        if len(blobs) < least or (most is not None and len(blobs) > most):
+            span = f"{least}" if most == least else f"at least {least}" if most is None \
+                else f"{least} to {most}"
+            raise self.error(f"takes {span} {what} blob(s), the file gives {len(blobs)}")
+
+    def _set_loss_weights(self, top):
+        weights = list(self.layer_param.loss_weight)
+        if weights and len(weights) != len(top):
+            raise self.error(f"loss_weight is given {len(weights)} times for {len(top)} tops")
+        if not weights:
+            weights = [1.0 if self.is_loss and i == 0 else 0.0 for i in range(len(top))]
+        self.loss_weights = weights
+        self.fill_loss_diffs(top)
+
+    def fill_loss_diffs(self, top):
+        """Write each top's loss weight into its diff: what backward starts from."""
+        for blob, weight in zip(top, self.loss_weights):
+            if weight:
+                blob.diff[...] = weight
+
+    def close(self):
+        """Let go of threads and files, if the layer holds any."""
+
+    # ---- pycaffe
+
+    @property
+    def param_str(self):
+        """python_param's param_str (for Python layers)."""
+        return self.layer_param.python_param.param_str

@@ -1,0 +1,80 @@
+"""Work on array chunks by several threads: NumPy's copies, ufuncs and products release the GIL.
+
+How work is cut into tasks depends on shapes only, never on the number of threads, so results are
+the same bits on any machine size.
+"""
+
+import contextlib
+import itertools
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from threadpoolctl import ThreadpoolController
+
+_lock = threading.Lock()
+_pool = None
+_blas = None
+
+
+def _cores():
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:       # not Linux
+        return os.cpu_count() or 1
+
+
+num_threads = max(1, int(os.environ.get("MINICAFFE_NUM_THREADS", 0)) or min(_cores(), 16))
+
+
+def for_each(task, count):
+    """Call task(i, worker) for i = 0 .. count-1; `worker` < num_threads says whose buffers to use.
+
+    Tasks start in order; which worker takes which is left to chance. An exception of a task is
+    raised here.
+    """
+    workers = min(num_threads, count)
+    if workers <= 1:
+        for i in range(count):
+            task(i, 0)
+        return
+    numbers = itertools.count()              # next() on it is atomic
+
+    def work(worker):
+        while (i := next(numbers)) < count:
+            task(i, worker)
+
+    futures = [_executor().submit(work, worker) for worker in range(1, workers)]
+    try:
+        work(0)
+    finally:
+        for future in futures:
+            future.result()
+
+
+def _executor():
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(num_threads - 1, thread_name_prefix="minicaffe")
+        return _pool
+
+
+@contextlib.contextmanager
+def one_blas_thread():
+    """Within the block BLAS uses the calling thread only: our own threads share out the products.
+
+    Idle BLAS threads spin for a while after each product and would take the cores from ours.
+    """
+    global _blas
+    if _blas is None:
+        with _lock:
+            _blas = ThreadpoolController().select(user_api="blas").lib_controllers
+    before = [library.get_num_threads() for library in _blas]
+    for library in _blas:
+        library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for library, number in zip(_blas, before):
+            library.set_num_threads(number)
