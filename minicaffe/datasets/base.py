@@ -1,11 +1,12 @@
 """What every data set reader offers, and where data sets are looked for."""
 
+import importlib
 import os
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import BackendError, DataError
 
 # A part of the source's name -> the verb of tools/get_data.py that fetches it.
 FETCHABLE = {"mnist": "mnist", "cifar-100": "cifar100", "cifar100": "cifar100",
@@ -89,7 +90,7 @@ def resolve(source, find=lambda path: path if path.exists() else None):
     working directory and in the checkout. An absolute source means itself only.
     """
     if not source:
-        raise DataError("data_param.source is empty: it names the data set's file or folder")
+        raise DataError("source is empty: it names the data set's file or folder")
     folders = [Path()]
     if os.environ.get("MINICAFFE_DATA"):
         folders.append(Path(os.environ["MINICAFFE_DATA"]))
@@ -102,4 +103,13 @@ def resolve(source, find=lambda path: path if path.exists() else None):
             return found
     hint = next((f"; `python tools/get_data.py {verb}` fetches it"
                  for part, verb in FETCHABLE.items() if part in str(source).lower()), "")
-    raise DataError(f"no data set {source!r}; looked for " + ", ".join(map(str, places)) + hint)
+    raise DataError(f"{source} not found; looked for " + ", ".join(map(str, places)) + hint)
+
+
+def optional(module, extra, what):
+    """Import a package that only some data sets need; `extra` is minicaffe's extra that brings it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise BackendError(f"{what} needs the package {module.split('.')[0]}: "
+                           f'pip install "minicaffe[{extra}]"') from error

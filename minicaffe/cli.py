@@ -1,0 +1,31 @@
+"""What the command line tools share: errors in one line, exit codes, help with an example."""
+
+import argparse
+import os
+import sys
+
+from .errors import Error
+
+
+def parser(description, example):
+    """An ArgumentParser whose --help ends with an example, line breaks kept."""
+    return argparse.ArgumentParser(description=description, epilog=f"example:\n  {example}",
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def run(main, argv=None):
+    """The exit code of `main(argv)`: its own (None is 0), 1 after an Error, 130 after Ctrl-C.
+
+    An Error is printed as one line, `error: ...`. Whoever reads our output may stop early.
+    """
+    try:
+        return main(argv) or 0
+    except Error as error:
+        print("error:", " ".join(str(error).split("\n")), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # or the flush at exit fails too
+        return 0
