@@ -71,12 +71,17 @@ class Blob:
 
     @property
     def data(self):
-        """The values: an array of self.shape; write into it with `blob.data[...] = values`."""
+        """The values: an array of self.shape. Assigning to it copies into the same memory."""
         if self._data_view is None:
             if self._data is None or self._data.size < self.size:
                 self._data = self.xp.zeros(self.size, self.dtype)
             self._data_view = self._data[:self.size].reshape(self.shape)
         return self._data_view
+
+    @data.setter
+    def data(self, values):
+        if values is not self._data_view:          # `blob.data += x` has already written in place
+            self.data[...] = values
 
     @property
     def diff(self):
@@ -86,6 +91,11 @@ class Blob:
                 self._diff = self.xp.zeros(self.size, self.dtype)
             self._diff_view = self._diff[:self.size].reshape(self.shape)
         return self._diff_view
+
+    @diff.setter
+    def diff(self, values):
+        if values is not self._diff_view:
+            self.diff[...] = values
 
     @property
     def has_diff(self):

@@ -8,6 +8,7 @@ from .. import backend
 from ..blob import Blob
 from ..errors import LayerError
 from ..fillers import fill
+from ..proto.caffe_pb2 import TRAIN, Phase
 
 _registry = {}
 
@@ -62,7 +63,7 @@ class Layer:
     The Net calls them through `set_up`. A user's own class in a Python layer is a subclass too and
     finds `self.param_str`, `self.blobs`, `self.phase`.
 
-    Attributes: name, type, phase ("TRAIN" or "TEST"), layer_param (the whole LayerParameter),
+    Attributes: name, type, phase (minicaffe.TRAIN or TEST), layer_param (the whole LayerParameter),
     param (its own message), blobs (parameters), dtype, xp (array module), rng (a NumPy Generator
     of this layer's own), loss_weights (one number a top).
     """
@@ -73,11 +74,12 @@ class Layer:
     num_top = 1
     auto_top_blobs = False       # tops that the file leaves out are made up (losses)
     is_loss = False              # its first top has loss_weight 1 by default
-    fixed_blobs = False          # blobs are statistics, not learnt: the Net keeps their lr_mult at 0
+    reshape_always = False       # reshape before every forward, not only when a bottom's shape changed
     position = None              # batches consumed so far, in layers that read data
 
-    def __init__(self, layer_param, phase="TRAIN", dtype=np.float32, rng=None, place=""):
-        self.layer_param, self.phase, self.place = layer_param, phase, place
+    def __init__(self, layer_param, phase=TRAIN, dtype=np.float32, rng=None, place=""):
+        self.layer_param, self.place = layer_param, place
+        self.phase = Phase.Value(phase) if isinstance(phase, str) else phase
         self.name = layer_param.name
         self.type = layer_param.type
         self.param = getattr(layer_param, self.message) if self.message else None
