@@ -1,8 +1,8 @@
 """Rewrite minicaffe/proto/caffe_pb2.py from caffe.proto; example: python tools/compile_proto.py
 
-The compiler is a fixed old one, because what it writes loads on every protobuf runtime from 4.21 on,
-while newer compilers demand a runtime of their own age. Where it isn't installed, a throwaway virtual
-environment gets it from the package index (about 20 s).
+The compiler is a fixed old one, because what it writes loads on every protobuf runtime from 4.21
+on, while newer compilers demand a runtime of their own age. Where it isn't installed, a throwaway
+virtual environment gets it from the package index (about 20 s).
 """
 
 import argparse

@@ -24,7 +24,8 @@ def read_bytes(path):
 def try_parse(message_type, data):
     """The binary message in `data`, or an empty one where there is none.
 
-    Protobuf keeps what it doesn't know, so bytes of another message often parse: look at the result.
+    Protobuf keeps what it doesn't know, so bytes of another message often parse: look at what
+    came out.
     """
     try:
         return message_type.FromString(data)

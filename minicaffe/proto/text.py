@@ -11,11 +11,13 @@ from .base import CONTROL, describe, read_bytes
 from .caffe_pb2 import DESCRIPTOR, NetParameter, SolverParameter
 
 # comments and strings (which may hold braces), names, braces
-TOKEN = re.compile(r"""\#.* | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' | \w+ | [{}<>]""", re.VERBOSE)
+TOKEN = re.compile(r"""
+    \#.* | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' | \w+ | [{}<>]""", re.VERBOSE)
 NO_FIELD = re.compile(r'Message type "caffe\.(?P<message>.+)" has no field named "(?P<field>.+)"')
 NO_VALUE = re.compile(r'Enum type "caffe\.(?P<enum>.+)" has no value '
                       r'(?:named (?P<name>\S+)|with number (?P<number>\S+))')
-TWICE = re.compile(r'Message type "caffe\.(?P<message>.+)" should not have multiple "(?P<field>.+)"')
+TWICE = re.compile(r'Message type "caffe\.(?P<message>.+)" '
+                   r'should not have multiple "(?P<field>.+)"')
 
 
 def read_net(path):
@@ -100,7 +102,7 @@ def _tokens(text):
 
 
 def _explain(error, text, line, column, message_type):
-    """The text parser's message in our words: one line, with the names that would have been right."""
+    """The text parser's message in our words: one line, with the names that would be right."""
     lines = text.split("\n")
     what = re.sub(r"^\d+:\d+ : ", "", error)
     what = what.removeprefix(f"'{lines[line - 1]}': ").removeprefix("'': ").rstrip(".")
