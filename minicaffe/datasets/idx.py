@@ -34,23 +34,23 @@ def find_images(place, split):
     """The images file that `place` means (see IdxDataset), or None."""
     if place.is_file():
         return place
-    folder, prefixes = (place, [PREFIXES[split]]) if place.is_dir() else (place.parent, [place.name])
-    names = [f"{prefix}-images{dash}idx{axes}-ubyte{gz}" for prefix in prefixes
+    folder, prefix = (place, PREFIXES[split]) if place.is_dir() else (place.parent, place.name)
+    names = [f"{prefix}-images{dash}idx{axes}-ubyte{gz}"
              for axes in "34" for dash in "-." for gz in ("", ".gz")]
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def find_labels(path):
-    """The labels file beside an images file: `images` and `idx3` in its name become `labels`, `idx1`."""
+    """The labels file beside an images file: `images`, `idx3` in its name become `labels`, `idx1`."""
     name = path.name.removesuffix(".gz")
-    if "images" in name:
-        name = name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1")
-        swapped = name.replace(".idx1", "-idx1") if ".idx1" in name else name.replace("-idx1", ".idx1")
-        for candidate in (name, name + ".gz", swapped, swapped + ".gz"):
-            if (path.parent / candidate).is_file():
-                return path.parent / candidate
-        raise DataError(f"{path}: no labels file {name} or {name}.gz beside it")
-    raise DataError(f"{path}: no labels file: the name of an images file contains 'images'")
+    if "images" not in name:
+        raise DataError(f"{path}: no labels file: the name of an images file contains 'images'")
+    name = name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1")
+    other = name.replace(".idx1", "-idx1") if ".idx1" in name else name.replace("-idx1", ".idx1")
+    for candidate in (name, name + ".gz", other, other + ".gz"):
+        if (path.parent / candidate).is_file():
+            return path.parent / candidate
+    raise DataError(f"{path}: no labels file {name} or {name}.gz beside it")
 
 
 def read_idx(path, axes):
@@ -63,11 +63,12 @@ def read_idx(path, axes):
         if path.suffix == ".gz":
             data = np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8)
         else:
-            data = np.asarray(np.memmap(path, np.uint8, "r")) if path.stat().st_size else np.empty(0, np.uint8)
+            empty = path.stat().st_size == 0        # which can't be mapped
+            data = np.empty(0, np.uint8) if empty else np.asarray(np.memmap(path, np.uint8, "r"))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: truncated or damaged: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: can't be read: {reason(error)}") from error
-    except (EOFError, zlib.error) as error:
-        raise DataError(f"{path}: truncated or damaged: {error}") from error
     shape = _shape(path, data[:20].tobytes(), axes)
     start, size = 4 + 4 * len(shape), int(np.prod(shape, dtype=object))
     if len(data) - start < size:
@@ -86,7 +87,8 @@ def _shape(path, head, axes):
                         if head else f"{path}: the file is empty")
     if head[:2] != b"\0\0" or head[2] != UNSIGNED_BYTE or head[3] not in axes:
         known = " or ".join(f"{UNSIGNED_BYTE << 8 | n:08x}" for n in axes)
-        raise DataError(f"{path}: not an IDX file of this kind: it begins with {head[:4].hex()}, not {known}")
+        raise DataError(f"{path}: not an IDX file of this kind: it begins with {head[:4].hex()}, "
+                        f"not {known}")
     if len(head) < 4 + 4 * head[3]:
         raise DataError(f"{path}: truncated within its header")
     return struct.unpack(f">{head[3]}I", head[4:4 + 4 * head[3]])

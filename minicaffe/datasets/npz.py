@@ -30,7 +30,7 @@ class NpzDataset(ArrayDataset):
             raise DataError(f"{path}: images are {images.shape} {images.dtype}, "
                             "not numbers of shape (N, C, H, W), (N, H, W) or (N, D)")
         check_counts(images, labels, str(path))
-        if labels.size != len(labels) or (labels != np.floor(labels)).any():
+        if labels.size != len(labels) or labels.dtype.kind not in "biuf" or (labels % 1 != 0).any():
             raise DataError(f"{path}: labels are {labels.shape} {labels.dtype}, not whole numbers (N,)")
         if images.dtype != np.uint8:
             images = images.astype(np.float32)
@@ -40,9 +40,7 @@ class NpzDataset(ArrayDataset):
 def _read(path, split):
     """The arrays of images and labels in an archive."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
+        with open(path, "rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             return [archive[_choose(path, archive.files, names, split)] for names in (IMAGES, LABELS)]
     except OSError as error:
         raise DataError(f"{path}: can't be read: {reason(error)}") from error

@@ -1,0 +1,39 @@
+import subprocess
+import sys
+
+import pytest
+
+from minicaffe import cli
+from minicaffe.errors import DataError
+
+
+def raiser(error):
+    def main(argv):
+        raise error
+    return main
+
+
+@pytest.mark.parametrize("main, code", [(lambda argv: None, 0), (lambda argv: argv, 3),
+                                        (raiser(DataError("a is\nbad")), 1), (raiser(KeyboardInterrupt()), 130)])
+def test_exit_codes(main, code):
+    assert cli.run(main, 3) == code
+
+
+def test_error_is_one_line(capsys):
+    cli.run(raiser(DataError("a is\nbad")))
+    assert capsys.readouterr().err == "error: a is bad\n"
+
+
+def test_other_errors_keep_their_traceback():
+    with pytest.raises(ZeroDivisionError):
+        cli.run(raiser(ZeroDivisionError()))
+
+
+def test_reader_that_stops_early():
+    code = ("import sys; from minicaffe import cli\n"
+            "sys.exit(cli.run(lambda argv: [print('x' * 1000) for _ in range(1000)] and None))")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tool:
+        tool.stdout.read(10)
+        tool.stdout.close()
+        assert tool.stderr.read() == b""
+    assert tool.returncode == 0
