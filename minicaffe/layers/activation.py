@@ -1,0 +1,157 @@
+"""Element-wise activations and Dropout; each may work in place (top: the bottom's own name)."""
+
+import numpy as np
+
+from ..blob import Blob
+from .base import Layer, register_layer
+
+
+class ElementwiseLayer(Layer):
+    """One bottom, one top of the same shape, and a buffer `work` of that shape (made on first use)."""
+
+    def setup(self, bottom, top):
+        self.work = Blob(dtype=self.dtype)
+
+    def reshape(self, bottom, top):
+        top[0].reshape_like(bottom[0])
+        self.work.reshape_like(bottom[0])
+
+
+@register_layer("ReLU")
+class ReLU(ElementwiseLayer):
+    """Rectified linear unit, leaky with negative_slope s.
+
+    bottom[0]  x  any shape        top[0]  y  the same
+    forward:   y = max(x, 0) + s min(x, 0)
+    backward:  dx = dy where x > 0, s dy elsewhere (so s dy at 0)
+    In place, y stands in x's memory; y > 0 where x > 0 as long as s >= 0.
+    Source: relu_layer.cpp; Nair and Hinton, ICML 2010.
+    """
+
+    message = "relu_param"
+
+    def setup(self, bottom, top):
+        super().setup(bottom, top)
+        self.positive = Blob(dtype=bool)
+        if self.param.negative_slope < 0 and bottom[0] is top[0]:
+            raise self.error(f"negative_slope {self.param.negative_slope:g} can't be used in place: "
+                             "the sign of the input, which the gradient needs, would be lost")
+
+    def forward(self, bottom, top):
+        xp, x, y, slope = self.xp, bottom[0].data, top[0].data, self.param.negative_slope
+        if slope == 0:
+            xp.maximum(x, 0, out=y)
+        else:
+            xp.multiply(x, slope, out=self.work.data)
+            (xp.maximum if slope <= 1 else xp.minimum)(x, self.work.data, out=y)
+
+    def backward(self, top, propagate_down, bottom):
+        if not propagate_down[0]:
+            return
+        xp, dx, dy, slope = self.xp, bottom[0].diff, top[0].diff, self.param.negative_slope
+        self.positive.reshape_like(bottom[0])
+        positive = self.positive.data
+        xp.greater(bottom[0].data, 0, out=positive)
+        if slope == 0:
+            xp.multiply(dy, positive, out=dx)
+        else:
+            leak = self.work.data
+            xp.multiply(dy, slope, out=leak)
+            xp.multiply(dy, positive, out=dx)
+            xp.logical_not(positive, out=positive)
+            xp.multiply(leak, positive, out=leak)
+            xp.add(dx, leak, out=dx)
+
+
+@register_layer("Sigmoid")
+class Sigmoid(ElementwiseLayer):
+    """Logistic function.
+
+    bottom[0]  x  any shape        top[0]  y  the same
+    forward:   y = 1 / (1 + exp(-x)), computed as tanh(x / 2) / 2 + 1/2, which can't overflow
+    backward:  dx = dy y (1 - y)
+    Source: sigmoid_layer.cpp.
+    """
+
+    message = "sigmoid_param"
+
+    def forward(self, bottom, top):
+        y = top[0].data
+        self.xp.multiply(bottom[0].data, 0.5, out=y)
+        self.xp.tanh(y, out=y)
+        y *= 0.5
+        y += 0.5
+
+    def backward(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            y, slope = top[0].data, self.work.data
+            self.xp.subtract(1, y, out=slope)
+            slope *= y
+            self.xp.multiply(top[0].diff, slope, out=bottom[0].diff)
+
+
+@register_layer("TanH")
+class TanH(ElementwiseLayer):
+    """Hyperbolic tangent.
+
+    bottom[0]  x  any shape        top[0]  y  the same
+    forward:   y = tanh(x)
+    backward:  dx = dy (1 - y^2)
+    Source: tanh_layer.cpp.
+    """
+
+    message = "tanh_param"
+
+    def forward(self, bottom, top):
+        self.xp.tanh(bottom[0].data, out=top[0].data)
+
+    def backward(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            y, slope = top[0].data, self.work.data
+            self.xp.multiply(y, y, out=slope)
+            self.xp.subtract(1, slope, out=slope)
+            self.xp.multiply(top[0].diff, slope, out=bottom[0].diff)
+
+
+@register_layer("Dropout")
+class Dropout(ElementwiseLayer):
+    """Zero a random share of the entries while training.
+
+    r = dropout_ratio, in [0, 1); m = 1 with probability 1 - r, else 0, drawn anew each forward:
+    bottom[0]  x  any shape        top[0]  y  the same
+    forward:   TRAIN  y = x m / (1 - r)        TEST  y = x
+    backward:  TRAIN  dx = dy m / (1 - r)      TEST  dx = dy
+    Source: dropout_layer.cpp; Srivastava et al., JMLR 15 (2014). The draws are float32 whatever the
+    net's dtype, so that either precision sees the same m.
+    """
+
+    message = "dropout_param"
+
+    def setup(self, bottom, top):
+        super().setup(bottom, top)
+        self.ratio = self.param.dropout_ratio
+        if not 0 <= self.ratio < 1:
+            raise self.error(f"dropout_ratio {self.ratio:g} is not at least 0 and less than 1")
+        self.uniform = np.empty((), np.float32)
+
+    def reshape(self, bottom, top):
+        super().reshape(bottom, top)
+        if self.phase == "TRAIN" and self.uniform.shape != bottom[0].shape:
+            self.uniform = np.empty(bottom[0].shape, np.float32)
+
+    def forward(self, bottom, top):
+        if self.phase == "TRAIN":
+            self.rng.random(dtype=np.float32, out=self.uniform)
+            kept = self.xp.asarray(self.uniform >= self.ratio)
+            self.xp.multiply(kept, 1 / (1 - self.ratio), out=self.work.data, dtype=self.dtype)
+            self.xp.multiply(bottom[0].data, self.work.data, out=top[0].data)
+        elif top[0] is not bottom[0]:
+            top[0].data[...] = bottom[0].data
+
+    def backward(self, top, propagate_down, bottom):
+        if not propagate_down[0]:
+            return
+        if self.phase == "TRAIN":
+            self.xp.multiply(top[0].diff, self.work.data, out=bottom[0].diff)
+        elif top[0] is not bottom[0]:
+            bottom[0].diff[...] = top[0].diff

@@ -1,0 +1,118 @@
+"""Losses: a top of shape () whose diff is the loss weight, which backward starts from."""
+
+import numpy as np
+
+from ..blob import Blob
+from ..primitives.softmax import class_indices, softmax
+from .base import Layer, register_layer
+
+FLT_MIN = float(np.finfo(np.float32).tiny)
+
+
+@register_layer("SoftmaxWithLoss")
+class SoftmaxWithLoss(Layer):
+    """Multinomial logistic loss of the softmax of the scores.
+
+    C = bottom[0].shape[axis] classes, O = count before that axis, I = count after it:
+    bottom[0]  x  (O, C, I) scores       bottom[1]  l  O I labels, whole numbers in 0 .. C-1
+    top[0]     E  () loss                top[1]     p  as x, optional: the softmax
+    forward:   p = softmax(x),  E = -1/n sum_{o,i} log max(p[o, l, i], FLT_MIN)
+    backward:  dx[o, c, i] = w/n (p[o, c, i] - [c = l[o, i]]),  w = the loss weight (top[0].diff)
+    Where l = ignore_label, the term and its gradient are 0. n by normalization: FULL O I; VALID
+    (the default) the labels not ignored; BATCH_SIZE O; NONE 1; and at least 1. The older
+    `normalize` means VALID if true and BATCH_SIZE if false. Labels get no gradient.
+    Source: softmax_loss_layer.cpp.
+    """
+
+    message = "loss_param"
+    num_bottom, num_top = 2, (1, 2)
+    auto_top_blobs = is_loss = True
+
+    def setup(self, bottom, top):
+        p = self.param
+        self.p = Blob(dtype=self.dtype)
+        self.ignore_label = p.ignore_label if p.HasField("ignore_label") else None
+        self.normalization = p.normalization
+        if p.HasField("normalize") and not p.HasField("normalization"):
+            self.normalization = p.VALID if p.normalize else p.BATCH_SIZE
+
+    def reshape(self, bottom, top):
+        axis = bottom[0].canonical_axis(self.layer_param.softmax_param.axis)
+        self.sizes = O, C, I = bottom[0].count(0, axis), bottom[0].shape[axis], bottom[0].count(axis + 1)
+        if bottom[1].size != O * I:
+            raise self.error(f"{bottom[1].size} labels (shape {bottom[1].shape}) do not fit scores of "
+                             f"shape {bottom[0].shape}, which with axis {axis} need {O * I}")
+        self.picks = self.xp.arange(O)[:, None], self.xp.arange(I)[None, :]
+        self.p.reshape_like(bottom[0])
+        top[0].reshape(())
+        if len(top) > 1:
+            top[1].reshape_like(bottom[0])
+            top[1].share_data(self.p)
+
+    def forward(self, bottom, top):
+        xp, (O, C, I), (rows, columns) = self.xp, self.sizes, self.picks
+        softmax(xp, bottom[0].data.reshape(self.sizes), 1, out=self.p.data.reshape(self.sizes))
+        labels, valid = class_indices(xp, bottom[1].data, C, self.ignore_label, self.error)
+        self.labels, self.valid = labels.reshape(O, I), valid.reshape(O, I)
+        p = self.p.data.reshape(self.sizes)[rows, self.labels, columns]
+        self.n = self._normalizer()
+        top[0].data[...] = -(xp.log(xp.maximum(p, FLT_MIN)) * self.valid).sum() / self.n
+
+    def backward(self, top, propagate_down, bottom):
+        if propagate_down[1]:
+            raise self.error("labels (bottom 1) have no gradient")
+        if propagate_down[0]:
+            rows, columns = self.picks
+            dx = bottom[0].diff.reshape(self.sizes)
+            dx[...] = self.p.data.reshape(self.sizes)
+            dx[rows, self.labels, columns] -= 1
+            weight = self.valid * (top[0].diff / self.n)
+            dx *= weight[:, None, :].astype(self.dtype, copy=False)
+
+    def allow_force_backward(self, bottom_index):
+        return bottom_index == 0
+
+    def _normalizer(self):
+        p, (O, C, I) = self.param, self.sizes
+        if self.normalization == p.VALID:
+            return self.xp.maximum(self.valid.sum(), 1)
+        return max({p.FULL: O * I, p.BATCH_SIZE: O, p.NONE: 1}[self.normalization], 1)
+
+
+@register_layer("EuclideanLoss")
+class EuclideanLoss(Layer):
+    """Half the mean squared distance of two batches of vectors.
+
+    N = bottom.shape[0]:
+    bottom[0]  a  (N, ...)    bottom[1]  b  (N, ...), as many entries a sample
+    top[0]     E  ()
+    forward:   E = 1/(2N) sum (a - b)^2
+    backward:  da = w/N (a - b),  db = -da,  w = the loss weight (top[0].diff)
+    Source: euclidean_loss_layer.cpp.
+    """
+
+    num_bottom, num_top = 2, 1
+    auto_top_blobs = is_loss = True
+
+    def setup(self, bottom, top):
+        self.difference = Blob(dtype=self.dtype)
+
+    def reshape(self, bottom, top):
+        a, b = bottom
+        if not a.shape or a.shape[:1] != b.shape[:1] or a.count(1) != b.count(1):
+            raise self.error(f"the bottoms differ: shapes {a.shape} and {b.shape}")
+        self.difference.reshape_like(a)
+        top[0].reshape(())
+
+    def forward(self, bottom, top):
+        a, b = bottom
+        difference = self.difference.data
+        self.xp.subtract(a.data, b.data.reshape(a.shape), out=difference)
+        flat = difference.ravel()
+        top[0].data[...] = self.xp.dot(flat, flat) / (2 * a.shape[0])
+
+    def backward(self, top, propagate_down, bottom):
+        for blob, wanted, sign in zip(bottom, propagate_down, (1, -1)):
+            if wanted:
+                difference = self.difference.data.reshape(blob.shape)
+                self.xp.multiply(difference, sign * top[0].diff / blob.shape[0], out=blob.diff)
