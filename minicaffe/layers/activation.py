@@ -3,11 +3,12 @@
 import numpy as np
 
 from ..blob import Blob
+from ..proto.caffe_pb2 import TRAIN
 from .base import Layer, register_layer
 
 
 class ElementwiseLayer(Layer):
-    """One bottom, one top of the same shape, and a buffer `work` of that shape (made on first use)."""
+    """One bottom, one top of the same shape, and a buffer `work` like them."""
 
     def setup(self, bottom, top):
         self.work = Blob(dtype=self.dtype)
@@ -35,7 +36,7 @@ class ReLU(ElementwiseLayer):
         self.positive = Blob(dtype=bool)
         if self.param.negative_slope < 0 and bottom[0] is top[0]:
             raise self.error(f"negative_slope {self.param.negative_slope:g} can't be used in place: "
-                             "the sign of the input, which the gradient needs, would be lost")
+                             "the gradient needs the input's sign, which would be lost")
 
     def forward(self, bottom, top):
         xp, x, y, slope = self.xp, bottom[0].data, top[0].data, self.param.negative_slope
@@ -136,11 +137,11 @@ class Dropout(ElementwiseLayer):
 
     def reshape(self, bottom, top):
         super().reshape(bottom, top)
-        if self.phase == "TRAIN" and self.uniform.shape != bottom[0].shape:
+        if self.phase == TRAIN and self.uniform.shape != bottom[0].shape:
             self.uniform = np.empty(bottom[0].shape, np.float32)
 
     def forward(self, bottom, top):
-        if self.phase == "TRAIN":
+        if self.phase == TRAIN:
             self.rng.random(dtype=np.float32, out=self.uniform)
             kept = self.xp.asarray(self.uniform >= self.ratio)
             self.xp.multiply(kept, 1 / (1 - self.ratio), out=self.work.data, dtype=self.dtype)
@@ -151,7 +152,7 @@ class Dropout(ElementwiseLayer):
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:
             return
-        if self.phase == "TRAIN":
+        if self.phase == TRAIN:
             self.xp.multiply(top[0].diff, self.work.data, out=bottom[0].diff)
         elif top[0] is not bottom[0]:
             bottom[0].diff[...] = top[0].diff

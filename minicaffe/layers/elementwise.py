@@ -38,8 +38,8 @@ class Eltwise(Layer):
     def reshape(self, bottom, top):
         for i, b in enumerate(bottom):
             if b.shape != bottom[0].shape:
-                raise self.error(f"bottom {i} has the shape {b.shape}, bottom 0 {bottom[0].shape}: they "
-                                 "must be equal")
+                raise self.error(f"bottom {i} has the shape {b.shape}, bottom 0 {bottom[0].shape}: "
+                                 "they must be equal")
         for blob in (top[0], self.work, self.winner, self.flag):
             blob.reshape_like(bottom[0])
 

@@ -19,8 +19,8 @@ class Source(Layer):
         """`given`, once for each top: the file gives it once for all tops, or once a top."""
         given = list(given)
         if len(given) not in (1, len(top)):
-            raise self.error(f"{field} is given {len(given)} times for {len(top)} tops: give it once, "
-                             "or once a top")
+            raise self.error(f"{field} is given {len(given)} times for {len(top)} tops: give it "
+                             "once, or once a top")
         return given if len(given) == len(top) else given * len(top)
 
 

@@ -38,10 +38,11 @@ class SoftmaxWithLoss(Layer):
 
     def reshape(self, bottom, top):
         axis = bottom[0].canonical_axis(self.layer_param.softmax_param.axis)
-        self.sizes = O, C, I = bottom[0].count(0, axis), bottom[0].shape[axis], bottom[0].count(axis + 1)
+        O, C, I = bottom[0].count(0, axis), bottom[0].shape[axis], bottom[0].count(axis + 1)
         if bottom[1].size != O * I:
-            raise self.error(f"{bottom[1].size} labels (shape {bottom[1].shape}) do not fit scores of "
-                             f"shape {bottom[0].shape}, which with axis {axis} need {O * I}")
+            raise self.error(f"{bottom[1].size} labels (shape {bottom[1].shape}) do not fit scores "
+                             f"of shape {bottom[0].shape}, which with axis {axis} need {O * I}")
+        self.sizes = O, C, I
         self.picks = self.xp.arange(O)[:, None], self.xp.arange(I)[None, :]
         self.p.reshape_like(bottom[0])
         top[0].reshape(())

@@ -32,7 +32,7 @@ class LRN(Layer):
 
     def reshape(self, bottom, top):
         if bottom[0].num_axes != 4:
-            raise self.error(f"the bottom must have 4 axes (N, C, H, W), not shape {bottom[0].shape}")
+            raise self.error(f"the bottom must have 4 axes (N, C, H, W), not {bottom[0].shape}")
         for blob in (top[0], self.scale, self.factor, self.work, self.spare):
             blob.reshape_like(bottom[0])
 

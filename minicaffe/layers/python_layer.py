@@ -13,7 +13,8 @@ from .base import Layer, register_layer
 class Python(Layer):
     """What a user's class becomes when a net of type "Python" layers uses it.
 
-        layer { type: "Python" ... python_param { module: "my_file" layer: "MyLayer" param_str: "3" } }
+        layer { type: "Python" ...
+                python_param { module: "my_file" layer: "MyLayer" param_str: "3" } }
 
     MyLayer in my_file.py is a subclass of minicaffe.Layer with setup, reshape, forward and
     backward; it finds param_str in self.param_str, and adds parameters with self.add_blob(shape)

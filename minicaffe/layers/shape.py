@@ -29,7 +29,8 @@ class View(Layer):
 class Flatten(View):
     """Join the axes `axis` .. `end_axis` into one.
 
-    bottom[0]  x  (d_0, ..., d_n)        top[0]  y = x as (d_0, .., d_axis * .. * d_end_axis, .., d_n)
+    bottom[0]  x  (d_0, ..., d_n)
+    top[0]     y = x in the shape (d_0, ..., d_axis * ... * d_end_axis, ..., d_n)
     backward:  dx = dy. Both passes are free: the top shares the bottom's memory.
     Source: flatten_layer.cpp.
     """
@@ -39,8 +40,8 @@ class Flatten(View):
     def top_shape(self, x):
         start, end = x.canonical_axis(self.param.axis), x.canonical_axis(self.param.end_axis)
         if start > end:
-            raise self.error(f"axis {self.param.axis} comes after end_axis {self.param.end_axis} in a "
-                             f"bottom of shape {x.shape}")
+            raise self.error(f"axis {self.param.axis} comes after end_axis {self.param.end_axis} "
+                             f"in a bottom of shape {x.shape}")
         return x.shape[:start] + (x.count(start, end + 1),) + x.shape[end + 1:]
 
 
@@ -67,8 +68,8 @@ class Reshape(View):
         dims, (start, end) = list(self.param.shape.dim), self._replaced_axes(x)
         for i, d in enumerate(dims):
             if d == 0 and start + i >= x.num_axes:
-                raise self.error(f"shape {dims} has a 0 for axis {start + i}, which a bottom of shape "
-                                 f"{x.shape} does not have")
+                raise self.error(f"shape {dims} has a 0 for axis {start + i}, which a bottom of "
+                                 f"shape {x.shape} does not have")
         dims = [x.shape[start + i] if d == 0 else d for i, d in enumerate(dims)]
         shape = [*x.shape[:start], *dims, *x.shape[end:]]
         known = 1
@@ -76,8 +77,8 @@ class Reshape(View):
             known *= d if d != -1 else 1
         if -1 in shape:
             if known == 0 or x.size % known:
-                raise self.error(f"a bottom of shape {x.shape} ({x.size} numbers) can't become {shape}: "
-                                 f"its size is not a multiple of {known}")
+                raise self.error(f"a bottom of shape {x.shape} ({x.size} numbers) can't become "
+                                 f"{shape}: its size is not a multiple of {known}")
             shape[shape.index(-1)] = x.size // known
         elif known != x.size:
             raise self.error(f"a bottom of shape {x.shape} ({x.size} numbers) can't become {shape} "
@@ -91,8 +92,8 @@ class Reshape(View):
             raise self.error(f"axis {axis} is not one of a bottom of shape {x.shape}")
         end = n if number == -1 else start + number
         if number < -1 or end > n:
-            raise self.error(f"num_axes {number} from axis {axis} on does not fit a bottom of shape "
-                             f"{x.shape}")
+            raise self.error(f"num_axes {number} from axis {axis} on does not fit a bottom of "
+                             f"shape {x.shape}")
         return start, end
 
 
@@ -167,8 +168,8 @@ class Concat(Layer):
         for i, b in enumerate(bottom):
             if b.num_axes != len(shape) or b.shape[:axis] + b.shape[axis + 1:] \
                     != shape[:axis] + shape[axis + 1:]:
-                raise self.error(f"bottom {i} of shape {b.shape} does not fit bottom 0 of shape {shape}: "
-                                 f"only axis {axis} may differ")
+                raise self.error(f"bottom {i} of shape {b.shape} does not fit bottom 0 of shape "
+                                 f"{shape}: only axis {axis} may differ")
         self.sizes = [b.shape[axis] for b in bottom]
         top[0].reshape(shape[:axis] + (sum(self.sizes),) + shape[axis + 1:])
 
@@ -177,7 +178,8 @@ class Concat(Layer):
             part[...] = b.data
 
     def backward(self, top, propagate_down, bottom):
-        for b, part, wanted in zip(bottom, parts(top[0].diff, self.axis, self.sizes), propagate_down):
+        dy = parts(top[0].diff, self.axis, self.sizes)
+        for b, part, wanted in zip(bottom, dy, propagate_down):
             if wanted:
                 b.diff[...] = part
 
@@ -205,8 +207,8 @@ class Slice(Layer):
         points = list(self.param.slice_point)
         if not points:
             if whole % number:
-                raise self.error(f"size {whole} of axis {self.axis} is not a multiple of the number of "
-                                 f"tops {number}: give slice_point")
+                raise self.error(f"size {whole} of axis {self.axis} is not a multiple of the "
+                                 f"number of tops {number}: give slice_point")
             return [whole // number] * number
         if len(points) != number - 1:
             raise self.error(f"{number} tops need {number - 1} slice_point, not {len(points)}")

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def softmax(xp, x, axis, out):
-    """out = exp(x) / sum over `axis` of exp(x); the maximum is taken off first, so none overflows."""
+    """out = exp(x) / sum over `axis` of exp(x); the maximum comes off first: no overflow."""
     xp.subtract(x, x.max(axis=axis, keepdims=True), out=out)
     xp.exp(out, out=out)
     xp.divide(out, out.sum(axis=axis, keepdims=True), out=out)
@@ -23,6 +23,6 @@ def class_indices(xp, labels, num_classes, ignore_label, error):
         allowed = f"a whole number from 0 to {num_classes - 1}"
         if ignore_label is not None:
             allowed += f" or the ignore_label {ignore_label}"
-        raise error(f"label {float(labels[at]):.9g} at index {tuple(int(i) for i in at)} of bottom[1] "
-                    f"is not {allowed}")
+        place = tuple(int(i) for i in at)
+        raise error(f"label {float(labels[at]):.9g} at index {place} of bottom[1] is not {allowed}")
     return xp.where(valid, labels, 0).astype(np.intp), valid
