@@ -4,6 +4,7 @@ import numpy as np
 
 from ..datasets import Order, Prefetcher, Transformer, open_dataset
 from ..errors import BackendError, DataError
+from ..proto.caffe_pb2 import TRAIN
 from .base import Layer, register_layer
 
 
@@ -25,16 +26,13 @@ class PrefetchingLayer(Layer):
     def position(self, k):
         self.prefetcher.go_to(int(k))
 
-    def position_of_batch(self):
-        return self.position
-
     def draw_seed(self):
         """The number that, with k, determines every batch."""
         return int(self.rng.integers(2**31))
 
-    def start(self, fill, shapes, depth):
-        """fill(k, arrays) writes batch k into arrays of `shapes`, a shape for each top."""
-        self.shapes = shapes
+    def start(self, dataset, fill, shapes, depth):
+        """fill(k, arrays) writes batch k of `dataset` into arrays of `shapes`, a shape a top."""
+        self.dataset, self.shapes = dataset, shapes
         self.prefetcher = Prefetcher(
             fill, lambda: [np.empty(shape, self.dtype) for shape in shapes], depth)
 
@@ -44,10 +42,12 @@ class PrefetchingLayer(Layer):
 
     def reshape(self, bottom, top):
         for blob, shape in zip(top, self.shapes):
-            blob.reshape(shape)
+            if blob.shape != shape:
+                blob.reshape(shape)
 
     def forward(self, bottom, top):
         def use(arrays):
+            self.reshape(bottom, top)       # somebody may have reshaped the blobs, as in Caffe
             for blob, array in zip(top, arrays):
                 blob.data[...] = self.xp.asarray(array)
         try:
@@ -59,8 +59,9 @@ class PrefetchingLayer(Layer):
         """Data has no gradient."""
 
     def close(self):
-        """End the thread; a later forward starts it again."""
+        """End the thread and close files; there is no forward afterwards."""
         self.prefetcher.close()
+        self.dataset.close()
 
 
 @register_layer("Data")
@@ -84,20 +85,15 @@ class Data(PrefetchingLayer):
                 raise self.error(f"{field} {getattr(p, field)} must be at least 1")
         seed = self.draw_seed()
         skip = int(self.rng.integers(p.rand_skip)) if p.rand_skip else 0
-        split = p.split or self.phase.lower()
+        split = p.split or ("train" if self.phase == TRAIN else "test")
         try:
             dataset = open_dataset(p.DB.Name(p.backend), p.source, split, self._color(transform))
-            transformer = Transformer(transform, dataset.shape, self.phase == "TRAIN")
+            transformer = Transformer(transform, dataset.shape, self.phase == TRAIN)
         except (BackendError, DataError) as error:
             raise self.place_error(error) from error
-        self.dataset = dataset
         order = Order(len(dataset), p.batch_size, p.shuffle, seed, skip)
-        self.start(_filler(dataset, order, transformer, seed),
-                   [(p.batch_size, *transformer.output_shape), (p.batch_size,)][:len(top)], p.prefetch)
-
-    def close(self):
-        super().close()
-        self.dataset.close()
+        shapes = [(p.batch_size, *transformer.output_shape), (p.batch_size,)][:len(top)]
+        self.start(dataset, _filler(dataset, order, transformer, seed), shapes, p.prefetch)
 
     def _color(self, transform):
         """What force_color, force_gray and the older force_encoded_color ask for."""

@@ -33,7 +33,8 @@ class HDF5Data(PrefetchingLayer):
         except (BackendError, DataError) as error:
             raise self.place_error(error) from error
         order = Order(len(files), p.batch_size, p.shuffle, self.draw_seed(), groups=files.counts)
-        self.start(_filler(files, order), [(p.batch_size, *files.shapes[name]) for name in names], DEPTH)
+        shapes = [(p.batch_size, *files.shapes[name]) for name in names]
+        self.start(files, _filler(files, order), shapes, DEPTH)
 
 
 def _filler(files, order):
