@@ -1,0 +1,75 @@
+"""Weights in and out of a net, by layer name (Net::CopyTrainedLayersFrom, Net::ToProto)."""
+
+from ..errors import WeightsError
+from ..proto import caffe_pb2, weights
+
+
+def copy_weights(net, source):
+    """Copy blobs from a .caffemodel (path) or NetParameter into the layers of the same name.
+
+    Layers that only one side has are left alone. Raises WeightsError where the number or the
+    shapes of a layer's blobs differ.
+    """
+    path = ""
+    if not isinstance(source, caffe_pb2.NetParameter):
+        path, source = f"{source}: ", weights.read_net_weights(source)
+    if source.layers and not source.layer:
+        raise WeightsError(f"{path}the weights are in the old V1 format, which is not read yet")
+    layers = dict(zip(net._layer_names, net.layers))
+    for stored in source.layer:
+        layer = layers.get(stored.name)
+        if layer is None or not (stored.blobs or layer.blobs):
+            continue
+        if len(stored.blobs) != len(layer.blobs):
+            raise WeightsError(f"{path}layer '{stored.name}' has {len(stored.blobs)} blobs there, "
+                               f"{len(layer.blobs)} in the net")
+        for i, (proto, blob) in enumerate(zip(stored.blobs, layer.blobs)):
+            copy_blob(proto, blob, f"{path}layer '{stored.name}', blob {i}")
+
+
+def copy_blob(proto, blob, where):
+    """Copy a BlobProto's data (and mask) into a blob of the same shape.
+
+    Old files give four sizes (num, channels, height, width): leading ones count as missing axes.
+    """
+    shape = weights.blob_shape(proto)
+    same = shape == blob.shape
+    if weights.is_legacy(proto) and len(blob.shape) <= 4:
+        same = shape == (1,) * (4 - len(blob.shape)) + blob.shape
+    if not same:
+        raise WeightsError(f"{where} has shape {shape} there, {blob.shape} in the net; to learn it "
+                           "anew, rename the layer")
+    array = weights.blob_to_array(proto).reshape(blob.shape)
+    blob.data[...] = blob.xp.asarray(array)
+    if proto.HasField("mask"):
+        blob.mask = weights.unpack_mask(proto)
+
+
+def net_to_proto(net, write_diff=False):
+    """The NetParameter of a net with its weights in the layers' blobs, as Caffe writes it."""
+    param = caffe_pb2.NetParameter(name=net.name)
+    for layer in net.layers:
+        proto = param.layer.add()
+        proto.CopyFrom(layer.layer_param)
+        proto.ClearField("blobs")
+        for blob in layer.blobs:
+            weights.array_to_blob(blob.data, proto.blobs.add(), mask=blob.mask,
+                                  diff=blob.diff if write_diff else None)
+    return param
+
+
+def share_weights(net, other):
+    """Let `net` use the memory of the other net's weights, layer by layer of the same name."""
+    layers = dict(zip(net._layer_names, net.layers))
+    for name, source in zip(other._layer_names, other.layers):
+        layer = layers.get(name)
+        if layer is None:
+            continue
+        if len(layer.blobs) != len(source.blobs):
+            raise WeightsError(f"layer '{name}' has {len(source.blobs)} blobs in one net, "
+                               f"{len(layer.blobs)} in the other")
+        for i, (mine, theirs) in enumerate(zip(layer.blobs, source.blobs)):
+            if mine.shape != theirs.shape:
+                raise WeightsError(f"layer '{name}', blob {i}: shape {theirs.shape} in one net, "
+                                   f"{mine.shape} in the other")
+            mine.share_data(theirs)

@@ -1,0 +1,345 @@
+"""Net: layers connected by named blobs, run forward and backward."""
+
+import collections
+import logging
+
+import numpy as np
+
+from ..blob import Blob
+from ..errors import Error, NetError
+from ..layers import layer_class
+from ..layers.python_layer import python_layer_class
+from ..primitives.parallel import one_blas_thread
+from ..proto import caffe_pb2, text, weights
+from . import copying
+from .backward_plan import BackwardPlan
+from .phases import layers_in_state, state_of
+from .seed import default_seed, layer_rng
+from .shared_params import LearnableParams
+from .splits import insert_splits
+
+log = logging.getLogger("minicaffe")
+
+
+class Net:
+    """A directed acyclic graph of layers, with pycaffe's names.
+
+    Net("net.prototxt", minicaffe.TEST, weights="net.caffemodel")
+
+    source     path of a .prototxt, or a NetParameter
+    phase      minicaffe.TRAIN or minicaffe.TEST (for a NetParameter: its own state, if not given)
+    level, stages    the rest of the state that include and exclude rules look at
+    weights    path of a .caffemodel to copy from
+    dtype      numpy.float32 or numpy.float64 for all blobs
+    seed       of the fillers, Dropout and the order of data (default: set_random_seed's, or fresh)
+
+    blobs      name -> Blob, in order of making       params    layer name -> list of its Blobs
+    layers     the Layer objects, by _layer_names     inputs, outputs    names of blobs
+    Raises ParseError, LayerError, NetError, WeightsError.
+    """
+
+    def __init__(self, source, phase=None, level=0, stages=None, weights=None, dtype=np.float32,
+                 seed=None):
+        if isinstance(phase, str) and phase not in caffe_pb2.Phase.keys():
+            phase, weights = level, phase             # Net(file, weights, phase), pycaffe's old form
+            level = 0
+        param, places = self._read(source)
+        if phase is not None:
+            param.state.CopyFrom(state_of(phase, level, stages))
+        self.name, self.phase = param.name, param.state.phase
+        self.dtype = np.dtype(dtype)
+        self.seed = default_seed() if seed is None else seed
+        self.debug_info = param.debug_info
+        self.total_loss = 0.0
+        self.layers, self._layer_names = [], []
+        self.blobs, self.params = collections.OrderedDict(), collections.OrderedDict()
+        self._bottom_names, self._top_names = [], []
+        self._shapes = []                             # bottom shapes each layer was reshaped for
+        self._plan = BackwardPlan(param.force_backward)
+        self._learnable = LearnableParams()
+        self._makers = {}                             # blob name -> name of the layer that made it
+        with one_blas_thread():
+            for layer_param, place in insert_splits(layers_in_state(param, places)):
+                self._add_layer(layer_param, place)
+        self._plan.prune(self.layers, self._bottom_names, self._top_names)
+        self._find_ends()
+        if weights is not None:
+            self.copy_from(weights)
+
+    # ---- building
+
+    @staticmethod
+    def _read(source):
+        if isinstance(source, caffe_pb2.NetParameter):
+            param, places = caffe_pb2.NetParameter(), []
+            param.CopyFrom(source)
+            name = param.name or "net"
+            places = [f"{name}, layer {i}" for i in range(len(param.layer))]
+        else:
+            param, places = text.read_net(source)
+            name = str(source)
+        if param.layers or param.input:
+            raise NetError(f"{name}: the file is in an old format (`layers` or `input` fields), "
+                           "which is not read yet: use `layer` and Input layers")
+        if not param.layer:
+            raise NetError(f"{name}: the net has no layers")
+        return param, places
+
+    def _add_layer(self, layer_param, place):
+        def error(message):
+            return NetError(f"{place}: layer '{layer_param.name}': {message}")
+
+        if not layer_param.HasField("phase"):
+            layer_param.phase = self.phase
+        cls = layer_class(layer_param.type, error)
+        if layer_param.type == "Python":
+            cls = python_layer_class(layer_param, error)
+        rng = layer_rng(self.seed, layer_param.name, self.phase)
+        layer = cls(layer_param, self.phase, self.dtype, rng, place)
+        bottom_names, top_names = list(layer_param.bottom), self._make_tops(layer, error)
+        bottom, top = self._blobs(bottom_names), self._blobs(top_names)
+        try:
+            layer.set_up(bottom, top)
+        except Error as problem:
+            raise (problem if place in str(problem) else layer.error(problem)) from problem
+        self.layers.append(layer)
+        self._layer_names.append(layer.name)
+        self._bottom_names.append(bottom_names)
+        self._top_names.append(top_names)
+        self._shapes.append([b.shape for b in bottom])
+        if layer_param.blobs:
+            copying.copy_weights(self, caffe_pb2.NetParameter(layer=[layer_param]))
+        if layer.blobs:
+            self.params[layer.name] = layer.blobs
+        self._plan.add(layer, bottom_names, top_names, self._learnable.add_layer(layer))
+
+    def _make_tops(self, layer, error):
+        """The names of a layer's tops, their blobs made; a top named like its bottom is in place."""
+        names = list(layer.layer_param.top)
+        bottom = layer.layer_param.bottom
+        for i, name in enumerate(names):
+            in_place = i < len(bottom) and bottom[i] == name
+            if name in self.blobs and not in_place:
+                raise error(f"top '{name}' is already made by layer '{self._makers[name]}'")
+            if not in_place:
+                self.blobs[name] = Blob((), self.dtype)
+            self._makers[name] = layer.name
+        least = layer.num_top[0] if isinstance(layer.num_top, tuple) else layer.num_top
+        while layer.auto_top_blobs and len(names) < least:
+            names.append(f"(automatic) {layer.name} {len(names)}")
+            self.blobs[names[-1]] = Blob((), self.dtype)
+        return names
+
+    def _find_ends(self):
+        """inputs: tops of Input layers; outputs: blobs nobody reads, sorted by name as in Caffe."""
+        self.inputs = [name for layer, names in zip(self.layers, self._top_names)
+                       if layer.type == "Input" for name in names]
+        unread = set()
+        for layer, bottoms, tops in zip(self.layers, self._bottom_names, self._top_names):
+            unread -= set(bottoms)
+            unread |= set(layer.layer_param.top)         # tops that were made up don't count
+        self.outputs = sorted(unread)
+
+    def _blobs(self, names):
+        return [self.blobs[name] for name in names]
+
+    # ---- running
+
+    def forward(self, blobs=None, start=None, end=None, **inputs):
+        """Run layers `start` .. `end` (names; all by default) and return {output name: data}.
+
+        Keyword arguments are copied into the input blobs of their names first. `blobs` names
+        further blobs to return. With `end`, that layer's tops are returned instead of the outputs.
+        The sum of losses is left in `total_loss`.
+        """
+        for name, values in inputs.items():
+            self._set_input(name, values)
+        first, last = self._span(start, end)
+        self._forward(first, last)
+        names = self._top_names[last] if end is not None else self.outputs
+        return {name: self.blobs[name].data for name in [*names, *(blobs or [])]}
+
+    def backward(self, diffs=None, start=None, end=None, **output_diffs):
+        """Run backward from layer `start` down to `end` and return {input name: diff}.
+
+        Keyword arguments are copied into the diffs of the output blobs of their names first.
+        `diffs` names further blobs whose diffs to return. With `end`, the diffs of that layer's
+        bottoms are returned. Parameter diffs are added to: see clear_param_diffs.
+        """
+        for name, values in output_diffs.items():
+            blob = self._blob(name)
+            if np.shape(values) != blob.shape:
+                raise NetError(f"diff of '{name}' has shape {np.shape(values)}, not {blob.shape}")
+            blob.diff[...] = values
+        last, first = self._span(end, start)
+        self._backward(first, last)
+        names = self._bottom_names[last] if end is not None else self.inputs
+        return {name: self.blobs[name].diff for name in [*names, *(diffs or [])]}
+
+    def _span(self, start, end):
+        first = 0 if start is None else self._index(start)
+        last = len(self.layers) - 1 if end is None else self._index(end)
+        return first, last
+
+    def _index(self, name):
+        if name not in self._layer_names:
+            raise NetError(f"the net has no layer '{name}'; its layers are "
+                           + ", ".join(self._layer_names))
+        return self._layer_names.index(name)
+
+    def _blob(self, name):
+        if name not in self.blobs:
+            raise NetError(f"the net has no blob '{name}'; its blobs are " + ", ".join(self.blobs))
+        return self.blobs[name]
+
+    def _set_input(self, name, values):
+        if name not in self.inputs:
+            raise NetError(f"'{name}' is not an input of the net; inputs are "
+                           + (", ".join(self.inputs) or "none"))
+        blob = self.blobs[name]
+        if np.shape(values) != blob.shape:
+            raise NetError(f"input '{name}' has shape {np.shape(values)}, the net expects "
+                           f"{blob.shape}: reshape the blob first")
+        blob.data[...] = values
+
+    def _forward(self, first, last):
+        """Layers first .. last by index; returns the sum of their losses (pycaffe's _forward)."""
+        loss = 0.0
+        with one_blas_thread():
+            for i in range(first, last + 1):
+                layer = self.layers[i]
+                bottom, top = self._blobs(self._bottom_names[i]), self._blobs(self._top_names[i])
+                self._reshape_layer(i, layer, bottom, top)
+                layer.forward(bottom, top)
+                for blob, weight in zip(top, layer.loss_weights):
+                    if weight:
+                        loss += float((blob.data * blob.diff).sum())
+                if self.debug_info:
+                    self._log_forward(i)
+        self.total_loss = loss
+        return loss
+
+    def _backward(self, first, last):
+        """Layers first down to last, by index (pycaffe's _backward)."""
+        with one_blas_thread():
+            for i in range(first, last - 1, -1):
+                if not self._plan.need_backward[i]:
+                    continue
+                bottom, top = self._blobs(self._bottom_names[i]), self._blobs(self._top_names[i])
+                self.layers[i].backward(top, self._plan.bottom_need_backward[i], bottom)
+                if self.debug_info:
+                    self._log_backward(i)
+
+    def _reshape_layer(self, i, layer, bottom, top):
+        shapes = [b.shape for b in bottom]
+        if shapes != self._shapes[i] or layer.reshape_always:
+            layer.reshape(bottom, top)
+            layer.fill_loss_diffs(top)
+            self._shapes[i] = shapes
+
+    def reshape(self):
+        """Give all blobs and buffers the shapes that follow from the input blobs' shapes."""
+        for i, layer in enumerate(self.layers):
+            bottom, top = self._blobs(self._bottom_names[i]), self._blobs(self._top_names[i])
+            if bottom:
+                layer.reshape(bottom, top)
+                layer.fill_loss_diffs(top)
+                self._shapes[i] = [b.shape for b in bottom]
+
+    def first_not_finite(self):
+        """(layer name, blob name) of the first layer with a NaN or infinity in a top, or None."""
+        for name, tops in zip(self._layer_names, self._top_names):
+            for top in tops:
+                if not np.isfinite(self.blobs[top].data).all():
+                    return name, top
+        return None
+
+    # ---- parameters
+
+    def clear_param_diffs(self):
+        """Set the diffs of all learnable parameters to zero."""
+        for blob in self._learnable.blobs:
+            blob.diff.fill(0)
+
+    def copy_from(self, source):
+        """Copy weights from a .caffemodel (path) or NetParameter into layers of the same name."""
+        copying.copy_weights(self, source)
+
+    def share_with(self, other):
+        """Use the other net's weights (the same memory) in layers of the same name."""
+        copying.share_weights(self, other)
+
+    def save(self, path):
+        """Write the weights as a binary .caffemodel that Caffe reads too."""
+        weights.write_binary(copying.net_to_proto(self), path)
+
+    @property
+    def learnable_params(self):
+        """The distinct parameter blobs, a shared one once."""
+        return self._learnable.blobs
+
+    @property
+    def params_lr(self):
+        """lr_mult of each of learnable_params."""
+        return self._learnable.lr_mults
+
+    @property
+    def params_weight_decay(self):
+        """decay_mult of each of learnable_params."""
+        return self._learnable.decay_mults
+
+    # ---- names
+
+    @property
+    def layer_dict(self):
+        """Layer name -> Layer."""
+        return collections.OrderedDict(zip(self._layer_names, self.layers))
+
+    @property
+    def bottom_names(self):
+        """Layer name -> names of its bottoms."""
+        return collections.OrderedDict(zip(self._layer_names, self._bottom_names))
+
+    @property
+    def top_names(self):
+        """Layer name -> names of its tops."""
+        return collections.OrderedDict(zip(self._layer_names, self._top_names))
+
+    @property
+    def blob_loss_weights(self):
+        """Blob name -> its loss weight, 0 where it is no loss."""
+        result = collections.OrderedDict((name, 0.0) for name in self.blobs)
+        for layer, names in zip(self.layers, self._top_names):
+            result.update((n, w) for n, w in zip(names, layer.loss_weights) if w)
+        return result
+
+    def close(self):
+        """Stop the layers' threads and close their files."""
+        for layer in self.layers:
+            layer.close()
+
+    # ---- debug_info, Caffe's lines
+
+    def _log_forward(self, i):
+        for name in self._top_names[i]:
+            log.info("    [Forward] Layer %s, top blob %s data: %g", self._layer_names[i], name,
+                     mean_abs(self.blobs[name].data))
+        for k, blob in enumerate(self.layers[i].blobs):
+            log.info("    [Forward] Layer %s, param blob %d data: %g", self._layer_names[i], k,
+                     mean_abs(blob.data))
+
+    def _log_backward(self, i):
+        needs = self._plan.bottom_need_backward[i]
+        for name, need in zip(self._bottom_names[i], needs):
+            if need:
+                log.info("    [Backward] Layer %s, bottom blob %s diff: %g", self._layer_names[i],
+                         name, mean_abs(self.blobs[name].diff))
+        for k, blob in enumerate(self.layers[i].blobs):
+            if self.layers[i].param_propagate_down[k]:
+                log.info("    [Backward] Layer %s, param blob %d diff: %g", self._layer_names[i], k,
+                         mean_abs(blob.diff))
+
+
+def mean_abs(array):
+    """The mean absolute value of an array, 0 for an empty one."""
+    return float(abs(array).sum(dtype=np.float64)) / max(1, array.size)

@@ -1,0 +1,326 @@
+"""Solver: the training loop of Caffe (solver.cpp, sgd_solver.cpp) around an update rule."""
+
+import difflib
+import logging
+import math
+import os
+import time
+
+import numpy as np
+
+from .. import backend
+from ..errors import SolverError
+from ..net.net import mean_abs
+from ..net.seed import default_seed
+from ..primitives.parallel import one_blas_thread
+from ..primitives.update import fused_update
+from ..proto import caffe_pb2, text
+from . import nets, snapshot
+from .lr_policy import LearningRate
+
+log = logging.getLogger("minicaffe")
+_registry = {}
+
+
+def register_solver(name):
+    """Class decorator: make the class the solver type `name`."""
+    def decorate(cls):
+        cls.type = name
+        _registry[name] = cls
+        return cls
+    return decorate
+
+
+def solver_type_list():
+    """The names of all solver types, sorted."""
+    return sorted(_registry)
+
+
+def solver_class(name, where=""):
+    """The class of a solver type; an unknown name raises SolverError with close ones."""
+    if name in _registry:
+        return _registry[name]
+    close = difflib.get_close_matches(name, _registry, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else "known are " + ", ".join(solver_type_list())
+    raise SolverError(f"{where}unknown solver type '{name}': {hint}")
+
+
+def get_solver(source, **options):
+    """The solver a .prototxt file (or SolverParameter) describes, of the class its type names."""
+    param = source if isinstance(source, caffe_pb2.SolverParameter) else text.read_solver(source)
+    where = "" if param is source else f"{source}: "
+    return solver_class(param.type, where)(source, param=param, **options)
+
+
+class Solver:
+    """Trains the parameters of `net`; a subclass gives the update rule.
+
+    source    path of a solver .prototxt, or a SolverParameter
+    dtype     numpy.float32 or numpy.float64
+    Attributes as in pycaffe: net, test_nets, iter, param; history (list of flat arrays, in Caffe's
+    order: all first histories, then all second ones); callbacks.
+
+    An iteration, in Caffe's order: sum gradients over iter_size passes, clip by their global norm,
+    divide by iter_size, add weight decay, apply the rule with rate * lr_mult, subtract.
+    Raises ParseError, SolverError and all that building a net raises.
+    """
+
+    type = None
+    histories = 1                 # arrays of history a parameter
+    refuses_momentum = False
+
+    def __init__(self, source, param=None, dtype=np.float32):
+        self.where, self.folder = "", "."
+        if not isinstance(source, caffe_pb2.SolverParameter):
+            self.where, self.folder = f"{source}: ", os.path.dirname(source) or "."
+            param = param or text.read_solver(source)
+        self.param = param or source
+        self.dtype = np.dtype(dtype)
+        self.check()
+        self.iter, self._losses, self.smoothed_loss = 0, [], 0.0
+        self.seed = self.param.random_seed if self.param.random_seed >= 0 else default_seed()
+        self.learning_rate = LearningRate(self.param, self.where)
+        options = {"dtype": dtype, "seed": self.seed}
+        self.net = nets.train_net(self.param, self.folder, self.where, **options)
+        self.test_nets = nets.test_nets(self.param, self.folder, self.where, **options)
+        self.history = [np.zeros(blob.size, self.dtype) for _ in range(self.histories)
+                        for blob in self.net.learnable_params]
+        self.prefix = snapshot.prefix(self.param, source, self.where)
+        self.callbacks = []           # pairs (on_start, on_gradients_ready), each may be None
+        self.reporters = []           # called with a dict at each display and test
+        self.action = lambda: None    # asked after each iteration: None, "stop" or "snapshot"
+        self.stopped = False
+
+    def error(self, message):
+        """A SolverError that begins with the solver's file."""
+        return SolverError(f"{self.where}{message}")
+
+    def check(self):
+        """Refuse parameters that make no sense together."""
+        p = self.param
+        if p.HasField("solver_type"):
+            raise self.error("solver_type is the old form, which is not read yet: use type")
+        if p.regularization_type not in ("L1", "L2"):
+            raise self.error(f"unknown regularization_type '{p.regularization_type}': "
+                             "it must be L1 or L2")
+        for field, least in ("iter_size", 1), ("average_loss", 1), ("max_iter", 0), \
+                ("display", 0), ("snapshot", 0), ("momentum", 0), ("weight_decay", 0):
+            if getattr(p, field) < least:
+                raise self.error(f"{field} must be at least {least}, not {getattr(p, field):g}")
+        if self.refuses_momentum and p.momentum:
+            raise self.error(f"momentum can't be used with {self.type}, as in Caffe")
+        if p.snapshot_format != p.BINARYPROTO:
+            raise self.error("snapshot_format must be BINARYPROTO: HDF5 is not written yet")
+        if p.solver_mode == p.GPU and p.HasField("solver_mode"):
+            backend.set_device(p.device_id)
+        self.momentum, self.delta = p.momentum, p.delta
+
+    # ---- pycaffe's calls
+
+    def solve(self, resume_file=None):
+        """Train up to max_iter; from a .solverstate, if given. Ends with a snapshot and a test."""
+        log.info("Solving %s", self.net.name)
+        log.info("Learning Rate Policy: %s", self.param.lr_policy)
+        if resume_file:
+            self.restore(resume_file)
+        start, p = self.iter, self.param
+        self.stopped = False
+        self.step(p.max_iter - self.iter)
+        if p.snapshot_after_train and (not p.snapshot or self.iter % p.snapshot):
+            self.snapshot()
+        if self.stopped:
+            log.info("Optimization stopped early.")
+            return
+        if p.display and self.iter % p.display == 0:
+            loss = self.net._forward(0, len(self.net.layers) - 1)
+            self._smooth(loss, start)
+            log.info("Iteration %d, loss = %g", self.iter, self.smoothed_loss)
+            self._report({"iteration": self.iter, "loss": self.smoothed_loss, "final": True})
+        if p.test_interval and self.iter % p.test_interval == 0:
+            self.test_all()
+        log.info("Optimization Done.")
+
+    def step(self, iterations):
+        """Run that many iterations, with their displays, tests and snapshots."""
+        p, start, stop = self.param, self.iter, self.iter + iterations
+        self._losses, self.smoothed_loss = [], 0.0
+        self._displayed = (self.iter, time.monotonic())
+        while self.iter < stop:
+            if p.test_interval and self.iter % p.test_interval == 0 \
+                    and (self.iter > 0 or p.test_initialization):
+                self.test_all()
+            self._smooth(self._forward_backward(), start)
+            if p.display and self.iter % p.display == 0:
+                self._display()
+            for _, on_gradients_ready in self.callbacks:
+                if on_gradients_ready:
+                    on_gradients_ready()
+            self.apply_update()
+            self.iter += 1
+            request = self.action()
+            if request == "snapshot" or (p.snapshot and self.iter % p.snapshot == 0):
+                self.snapshot()
+            if request == "stop":
+                self.stopped = True
+                return
+
+    def add_callback(self, on_start=None, on_gradients_ready=None):
+        """Have functions called before each forward pass, and between backward and update."""
+        self.callbacks.append((on_start, on_gradients_ready))
+
+    def snapshot(self):
+        """Write PREFIX_iter_N.caffemodel and .solverstate; returns the latter's path."""
+        return snapshot.write(self)
+
+    def restore(self, path):
+        """Continue from a .solverstate: iteration, weights, histories, random states, positions."""
+        snapshot.restore(self, path)
+
+    def close(self):
+        """Stop the nets' threads and close their files."""
+        for net in (self.net, *self.test_nets):
+            net.close()
+
+    # ---- one iteration
+
+    def _forward_backward(self):
+        net, p = self.net, self.param
+        net.clear_param_diffs()
+        for on_start, _ in self.callbacks:
+            if on_start:
+                on_start()
+        net.debug_info = bool(p.debug_info and p.display and self.iter % p.display == 0)
+        loss, last = 0.0, len(net.layers) - 1
+        for _ in range(p.iter_size):
+            loss += net._forward(0, last)
+            if not math.isfinite(loss):
+                raise self._not_finite(loss)
+            net._backward(last, 0)
+        return loss / p.iter_size
+
+    def _not_finite(self, loss):
+        found = self.net.first_not_finite()
+        place = f"the first layer whose output isn't finite is '{found[0]}' (blob '{found[1]}')" \
+            if found else "every layer's output is finite, only their sum is not"
+        return self.error(f"iteration {self.iter}: the loss is {loss}: {place}; a smaller base_lr "
+                          "or clip_gradients may help")
+
+    def apply_update(self):
+        """Turn the gradients in the parameters' diffs into updates and subtract them."""
+        rate, p, net = self.learning_rate(self.iter), self.param, self.net
+        if p.display and self.iter % p.display == 0:
+            log.info("Iteration %d, lr = %g", self.iter, rate)
+        scale = self._clip_scale() / p.iter_size
+        count = len(net.learnable_params)
+        with one_blas_thread():
+            for i, (blob, lr, decay) in enumerate(zip(net.learnable_params, net.params_lr,
+                                                      net.params_weight_decay)):
+                rule = self._chunk_rule(rate * lr, p.weight_decay * decay, scale)
+                arrays = [blob.data.reshape(-1), blob.diff.reshape(-1),
+                          *self.history[i::count]]
+                fused_update(rule, arrays, None if blob.mask is None else blob.mask.reshape(-1))
+        if net.debug_info:
+            self._log_update()
+
+    def _clip_scale(self):
+        """The factor that brings the norm of all gradients down to clip_gradients, if it is above."""
+        limit = self.param.clip_gradients
+        if limit < 0:
+            return 1.0
+        square = 0.0
+        for blob in self.net.learnable_params:
+            flat = blob.diff.reshape(-1)
+            square += float(flat @ flat)
+        norm = math.sqrt(square)
+        if norm <= limit:
+            return 1.0
+        log.info("Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale factor %g",
+                 norm, limit, limit / norm)
+        return limit / norm
+
+    def _chunk_rule(self, rate, decay, scale):
+        """The rule for one parameter: scale and decay the gradient, then the solver's own rule."""
+        absolute = self.param.regularization_type == "L1"
+
+        def rule(g, w, *rest):
+            scratch = rest[-1]
+            if scale != 1:
+                g *= scale
+            if decay:
+                if absolute:
+                    np.sign(w, out=scratch)
+                    scratch *= decay
+                else:
+                    np.multiply(w, decay, out=scratch)
+                g += scratch
+            self.rule(g, w, *rest, rate)
+        return rule
+
+    def rule(self, g, w, *histories_scratch_rate):
+        """Turn the gradient g into the update, in place, and keep the histories (all arrays flat)."""
+        raise self.error("the solver class has no update rule")
+
+    # ---- tests and reports
+
+    def test_all(self):
+        """Run every test net for its test_iter batches and log the means of its outputs."""
+        for i in range(len(self.test_nets)):
+            self.test(i)
+
+    def test(self, index=0):
+        """Mean outputs of a test net over its test_iter batches: {blob name: array or float}."""
+        log.info("Iteration %d, Testing net (#%d)", self.iter, index)
+        net, count = self.test_nets[index], self.param.test_iter[index]
+        net.share_with(self.net)
+        sums, loss, last = {}, 0.0, len(net.layers) - 1
+        for _ in range(count):
+            loss += net._forward(0, last)
+            for name in net.outputs:
+                sums[name] = sums.get(name, 0) + net.blobs[name].data.astype(np.float64)
+            if self.action() == "stop":
+                self.stopped = True
+        means = {name: total / count for name, total in sums.items()}
+        if self.param.test_compute_loss:
+            log.info("Test loss: %g", loss / count)
+        self._log_outputs("Test", net, means)
+        self._report({"iteration": self.iter, "test_net": index, "outputs": means})
+        return means
+
+    def _display(self):
+        p, (last_iter, last_time) = self.param, self._displayed
+        now = time.monotonic()
+        lapse = now - last_time
+        log.info("Iteration %d (%g iter/s, %gs/%d iters), loss = %g", self.iter,
+                 (self.iter - last_iter) / (lapse or 1), lapse, p.display, self.smoothed_loss)
+        self._displayed = (self.iter, now)
+        outputs = {name: self.net.blobs[name].data for name in self.net.outputs}
+        self._log_outputs("Train", self.net, outputs)
+        self._report({"iteration": self.iter, "loss": self.smoothed_loss, "outputs": outputs,
+                      "lr": self.learning_rate(self.iter)})
+
+    def _log_outputs(self, phase, net, outputs):
+        number, weights = 0, net.blob_loss_weights
+        for name in net.outputs:
+            for value in np.ravel(outputs[name]):
+                loss = f" (* {weights[name]:g} = {weights[name] * value:g} loss)" \
+                    if weights[name] else ""
+                log.info("    %s net output #%d: %s = %g%s", phase, number, name, value, loss)
+                number += 1
+
+    def _report(self, event):
+        for reporter in self.reporters:
+            reporter(event)
+
+    def _smooth(self, loss, start):
+        """Keep the mean of the last average_loss losses."""
+        window, losses = self.param.average_loss, self._losses
+        if len(losses) < window:
+            losses.append(loss)
+        else:
+            losses[(self.iter - start) % window] = loss
+        self.smoothed_loss = sum(losses) / len(losses)
+
+    def _log_update(self):
+        for (name, i), blob in zip(self.net._learnable.names, self.net.learnable_params):
+            log.info("    [Update] Layer %s, param %d data: %g; diff: %g", name, i,
+                     mean_abs(blob.data), mean_abs(blob.diff))

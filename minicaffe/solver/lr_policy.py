@@ -1,0 +1,89 @@
+"""Learning rate policies (sgd_solver.cpp, GetLearningRate)."""
+
+import difflib
+import math
+
+from ..errors import SolverError
+
+POLICIES = {}
+
+
+def _policy(*needed):
+    def decorate(function):
+        POLICIES[function.__name__] = (function, needed)
+        return function
+    return decorate
+
+
+class LearningRate:
+    """The rate of each iteration i, from base_lr b, gamma g, power p, stepsize s, stepvalues s_k:
+
+    fixed      b                             step       b g^floor(i / s)
+    exp        b g^i                         inv        b (1 + g i)^-p
+    multistep  b g^(number of s_k <= i)      poly       b (1 - i / max_iter)^p
+    sigmoid    b / (1 + exp(-g (i - s)))
+    multistep advances at most one step an evaluation, as Caffe's does; `current_step` is part of
+    the solver state. Raises SolverError for an unknown policy or missing or unsorted parameters.
+    """
+
+    def __init__(self, param, where=""):
+        self.param, self.current_step = param, 0
+        if param.lr_policy not in POLICIES:
+            close = difflib.get_close_matches(param.lr_policy, POLICIES, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else "known are " + ", ".join(POLICIES)
+            what = f"unknown lr_policy '{param.lr_policy}'" if param.lr_policy \
+                else "lr_policy is missing"
+            raise SolverError(f"{where}{what}: {hint}")
+        self._rate, needed = POLICIES[param.lr_policy]
+        for field in ("base_lr", *needed):
+            missing = not getattr(param, field) if field == "stepvalue" else \
+                not param.HasField(field)
+            if missing:
+                raise SolverError(f"{where}lr_policy '{param.lr_policy}' needs {field}")
+        if "stepsize" in needed and param.lr_policy == "step" and param.stepsize < 1:
+            raise SolverError(f"{where}stepsize must be positive, not {param.stepsize}")
+        steps = list(param.stepvalue)
+        if steps != sorted(steps):
+            raise SolverError(f"{where}stepvalue must be sorted, not {steps}")
+
+    def __call__(self, iteration):
+        """The rate of this iteration."""
+        return self.param.base_lr * self._rate(self, self.param, iteration)
+
+
+@_policy()
+def fixed(rate, p, i):
+    return 1.0
+
+
+@_policy("gamma", "stepsize")
+def step(rate, p, i):
+    rate.current_step = i // p.stepsize
+    return p.gamma ** rate.current_step
+
+
+@_policy("gamma")
+def exp(rate, p, i):
+    return p.gamma ** i
+
+
+@_policy("gamma", "power")
+def inv(rate, p, i):
+    return (1 + p.gamma * i) ** -p.power
+
+
+@_policy("gamma", "stepvalue")
+def multistep(rate, p, i):
+    if rate.current_step < len(p.stepvalue) and i >= p.stepvalue[rate.current_step]:
+        rate.current_step += 1
+    return p.gamma ** rate.current_step
+
+
+@_policy("power", "max_iter")
+def poly(rate, p, i):
+    return max(0.0, 1 - i / p.max_iter) ** p.power
+
+
+@_policy("gamma", "stepsize")
+def sigmoid(rate, p, i):
+    return 1 / (1 + math.exp(-p.gamma * (i - p.stepsize)))

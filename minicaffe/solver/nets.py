@@ -1,0 +1,61 @@
+"""The training net and the test nets that a SolverParameter names."""
+
+import os
+
+from ..errors import SolverError
+from ..net import Net
+from ..proto import caffe_pb2, text
+
+_TRAIN_FIELDS = ("train_net_param", "train_net", "net_param", "net")
+
+
+def train_net(param, folder, where, **options):
+    """The one training net. Raises SolverError unless exactly one field names it."""
+    given = [field for field in _TRAIN_FIELDS if param.HasField(field)]
+    if len(given) != 1:
+        raise SolverError(f"{where}exactly one of net, net_param, train_net, train_net_param must "
+                          f"be given, not {' and '.join(given) or 'none'}")
+    state = caffe_pb2.NetState(phase=caffe_pb2.TRAIN)
+    return _build(getattr(param, given[0]), folder, state, param.train_state, **options)
+
+
+def test_nets(param, folder, where, **options):
+    """All test nets, in Caffe's order: test_net_param, test_net, then net_param or net.
+
+    The last of these stands for as many nets (of different test_state) as test_iter has entries
+    left over. Raises SolverError where the counts don't match.
+    """
+    sources = list(param.test_net_param) + list(param.test_net)
+    generic = [getattr(param, field) for field in ("net_param", "net") if param.HasField(field)]
+    count = len(param.test_iter)
+    if count < len(sources) or (not generic and count != len(sources)):
+        raise SolverError(f"{where}test_iter is given {count} times for {len(sources)} test nets")
+    sources += generic * (count - len(sources))
+    if param.test_state and len(param.test_state) != len(sources):
+        raise SolverError(f"{where}test_state is given {len(param.test_state)} times for "
+                          f"{len(sources)} test nets (one for each test_iter)")
+    if sources and param.test_interval < 1:
+        raise SolverError(f"{where}test_interval must be positive where there are test nets")
+    states = param.test_state or [caffe_pb2.NetState()] * len(sources)
+    return [_build(source, folder, caffe_pb2.NetState(phase=caffe_pb2.TEST), state, **options)
+            for source, state in zip(sources, states)]
+
+
+def _build(source, folder, state, extra, **options):
+    """A Net; its state is `state`, then what the net itself says, then `extra`, as in Caffe."""
+    if isinstance(source, caffe_pb2.NetParameter):
+        own = source.state
+    else:
+        source = find(source, folder)
+        own = text.read_net(source)[0].state
+    merged = caffe_pb2.NetState()
+    merged.CopyFrom(state)
+    merged.MergeFrom(own)
+    merged.MergeFrom(extra)
+    return Net(source, merged.phase, merged.level, merged.stage, **options)
+
+
+def find(path, folder):
+    """A file named in a solver: from the working directory, as in Caffe, or beside the solver."""
+    beside = os.path.join(folder, path)
+    return beside if not os.path.exists(path) and os.path.exists(beside) else path

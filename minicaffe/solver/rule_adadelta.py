@@ -1,0 +1,30 @@
+"""AdaDelta."""
+
+import numpy as np
+
+from .base import Solver, register_solver
+
+
+@register_solver("AdaDelta")
+class AdaDeltaSolver(Solver):
+    """h = m h + (1 - m) g^2;   v = g sqrt((u + delta) / (h + delta));   u = m u + (1 - m) v^2;
+    update = r v, with m = momentum; the rate does not enter u.
+
+    Source: adadelta_solver.cpp; Zeiler 2012.
+    """
+
+    histories = 2
+
+    def rule(self, g, w, h, u, scratch, rate):
+        m, delta = self.momentum, self.delta
+        np.multiply(g, g, out=scratch)
+        scratch *= 1 - m
+        h *= m
+        h += scratch
+        ratio = (u + delta) / (h + delta)
+        g *= np.sqrt(ratio, out=ratio)              # v
+        np.multiply(g, g, out=scratch)
+        scratch *= 1 - m
+        u *= m
+        u += scratch
+        g *= rate

@@ -1,0 +1,126 @@
+"""Snapshots: weights and solver state in Caffe's files, with what an exact resumption needs.
+
+The .solverstate holds Caffe's fields (iter, learned_net, history, current_step) and our own: the
+random seed, and of each layer that has them its position in the data and its random state.
+"""
+
+import json
+import logging
+import os
+
+from ..errors import FileError, WeightsError
+from ..files import reason
+from ..net.copying import net_to_proto
+from ..net.seed import layer_rng
+from ..proto import caffe_pb2, weights
+
+log = logging.getLogger("minicaffe")
+
+
+def prefix(param, source, where):
+    """The beginning of snapshot names: snapshot_prefix, or the solver's file name.
+
+    A folder stands for files of the solver's name in it. A missing folder is made. Raises
+    FileError at once, not after hours of training, where nothing can be written there.
+    """
+    name = "solver" if isinstance(source, caffe_pb2.SolverParameter) else str(source)
+    start = param.snapshot_prefix or os.path.splitext(name)[0]
+    if os.path.isdir(start):
+        start = os.path.join(start, os.path.splitext(os.path.basename(name))[0])
+    if param.snapshot or (param.snapshot_after_train and param.HasField("snapshot_prefix")):
+        _check_writable(start, where)
+    return start
+
+
+def _check_writable(start, where):
+    probe = f"{start}.{os.getpid()}.part"
+    try:
+        os.makedirs(os.path.dirname(start) or ".", exist_ok=True)
+        with open(probe, "wb"):
+            pass
+        os.unlink(probe)
+    except OSError as error:
+        raise FileError(f"{where}snapshots can't be written to {start}*: {reason(error)}") from error
+
+
+def write(solver):
+    """Write the two files of the current iteration; returns the .solverstate's path."""
+    base = f"{solver.prefix}_iter_{solver.iter}"
+    model, state_path = f"{base}.caffemodel", f"{base}.solverstate"
+    os.makedirs(os.path.dirname(base) or ".", exist_ok=True)
+    log.info("Snapshotting to binary proto file %s", model)
+    weights.write_binary(net_to_proto(solver.net, solver.param.snapshot_diff), model)
+    state = caffe_pb2.SolverState(iter=solver.iter, learned_net=model, random_seed=solver.seed,
+                                  current_step=solver.learning_rate.current_step)
+    shapes = [blob.shape for blob in solver.net.learnable_params] * solver.histories
+    for history, shape in zip(solver.history, shapes):
+        weights.array_to_blob(history.reshape(shape), state.history.add())
+    for name, net in _named_nets(solver):
+        for layer in net.layers:
+            _store_layer(state.layer_state.add(), name, layer)
+    log.info("Snapshotting solver state to binary proto file %s", state_path)
+    weights.write_binary(state, state_path)
+    return state_path
+
+
+def restore(solver, path):
+    """Put a solver into the state that `path` holds; its .caffemodel is looked for beside it too."""
+    state = weights.read_solver_state(path)
+    _check_history(solver, state, path)
+    if state.learned_net:
+        model = state.learned_net
+        beside = os.path.join(os.path.dirname(path), os.path.basename(model))
+        solver.net.copy_from(beside if os.path.exists(beside) else model)
+    for history, proto in zip(solver.history, state.history):
+        history[...] = weights.blob_to_array(proto).reshape(-1)
+    solver.iter = state.iter
+    solver.learning_rate.current_step = state.current_step
+    stored = {(s.net, s.layer): s for s in state.layer_state}
+    old_seed = solver.seed
+    if state.HasField("random_seed"):
+        solver.seed = state.random_seed
+    for name, net in _named_nets(solver):
+        for layer in net.layers:
+            if (name, layer.name) not in stored:
+                continue
+            if layer.position is not None and solver.seed != old_seed:
+                _set_up_again(net, layer, solver.seed)
+            _restore_layer(stored[name, layer.name], layer)
+    log.info("Restoring previous solver status from %s", path)
+
+
+def _check_history(solver, state, path):
+    if len(state.history) != len(solver.history):
+        raise WeightsError(f"{path}: has {len(state.history)} history blobs, the {solver.type} "
+                           f"solver of this net needs {len(solver.history)}")
+    shapes = [blob.shape for blob in solver.net.learnable_params] * solver.histories
+    for i, (proto, shape) in enumerate(zip(state.history, shapes)):
+        if weights.blob_shape(proto) != shape:
+            raise WeightsError(f"{path}: history blob {i} has shape {weights.blob_shape(proto)}, "
+                               f"the net's parameter has {shape}")
+
+
+def _named_nets(solver):
+    yield "train", solver.net
+    for i, net in enumerate(solver.test_nets):
+        yield f"test{i}", net
+
+
+def _store_layer(state, net_name, layer):
+    state.net, state.layer = net_name, layer.name
+    state.random_state = json.dumps(layer.rng.bit_generator.state)
+    if layer.position is not None:
+        state.position = layer.position
+
+
+def _restore_layer(state, layer):
+    layer.rng.bit_generator.state = json.loads(state.random_state)
+    if state.HasField("position"):
+        layer.position = state.position
+
+
+def _set_up_again(net, layer, seed):
+    """A data layer draws its seed at setup: let it do so from the snapshot's."""
+    layer.close()
+    layer.rng = layer_rng(seed, layer.name, layer.phase)
+    layer.setup([], [net.blobs[name] for name in net.top_names[layer.name]])
