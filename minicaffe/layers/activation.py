@@ -35,7 +35,7 @@ class ReLU(ElementwiseLayer):
         super().setup(bottom, top)
         self.positive = Blob(dtype=bool)
         if self.param.negative_slope < 0 and bottom[0] is top[0]:
-            raise self.error(f"negative_slope {self.param.negative_slope:g} can't be used in place: "
+            raise self.error(f"negative_slope {self.param.negative_slope:g} can't be in place: "
                              "the gradient needs the input's sign, which would be lost")
 
     def forward(self, bottom, top):
@@ -97,21 +97,23 @@ class TanH(ElementwiseLayer):
 
     bottom[0]  x  any shape        top[0]  y  the same
     forward:   y = tanh(x)
-    backward:  dx = dy (1 - y^2)
-    Source: tanh_layer.cpp.
+    backward:  dx = dy (1 - y^2), as dy (1 - y)(1 + y), which keeps its digits where y nears 1
+    Source: tanh_layer.cpp. Like C's tanh there, the function is evaluated in double precision:
+    NumPy's single precision is off by several units in the last place, which 1 - y^2 magnifies.
     """
 
     message = "tanh_param"
 
     def forward(self, bottom, top):
-        self.xp.tanh(bottom[0].data, out=top[0].data)
+        self.xp.tanh(bottom[0].data, out=top[0].data, dtype=np.float64, casting="same_kind")
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
             y, slope = top[0].data, self.work.data
-            self.xp.multiply(y, y, out=slope)
-            self.xp.subtract(1, slope, out=slope)
-            self.xp.multiply(top[0].diff, slope, out=bottom[0].diff)
+            self.xp.subtract(1, y, out=slope)
+            slope *= top[0].diff
+            self.xp.add(1, y, out=bottom[0].diff)
+            bottom[0].diff *= slope
 
 
 @register_layer("Dropout")
