@@ -1,0 +1,73 @@
+"""Making, running and checking one layer at a time. Import as `from helpers import make_layer`."""
+
+import numpy as np
+
+from minicaffe.analysis.gradient_check import check_layer
+from minicaffe.backend import to_numpy
+from minicaffe.blob import Blob
+from minicaffe.layers import layer_class
+from minicaffe.proto import caffe_pb2
+
+
+def make_layer(type_name, shapes, *, xp=None, phase="TRAIN", dtype=np.float64, num_top=1,
+               in_place=False, values=None, also=None, seed=0, **fields):
+    """(layer, bottom, top), set up; bottoms and parameters hold Gaussian values of a fixed seed.
+
+    shapes      of the bottoms: a list of tuples, or one tuple for a single bottom
+    fields      of the layer's own message: axis=1, weight_filler={"type": "xavier"}
+    also        other fields of LayerParameter: {"loss_weight": [2]}
+    values      {bottom index: its values}, where Gaussian ones won't do
+    in_place    top[0] is bottom[0]
+    """
+    cls = layer_class(type_name)
+    shapes = [shapes] if isinstance(shapes, tuple) else shapes
+    message = {cls.message: fields} if cls.message else {}
+    param = caffe_pb2.LayerParameter(name="layer", type=type_name, **message, **(also or {}),
+                                     bottom=[f"bottom{i}" for i in range(len(shapes))])
+    rng = np.random.default_rng(seed)
+    bottom = [Blob(shape, dtype) for shape in shapes]
+    for i, blob in enumerate(bottom):
+        given = rng.normal(size=blob.shape) if values is None or i not in values else values[i]
+        blob.data[...] = blob.xp.asarray(given)
+    top = [bottom[0] if in_place and i == 0 else Blob((), dtype) for i in range(num_top)]
+    layer = cls(param, phase, dtype, np.random.default_rng(seed + 1))
+    layer.set_up(bottom, top)
+    for blob in layer.blobs:
+        blob.data[...] = blob.xp.asarray(rng.normal(size=blob.shape))
+    return layer, bottom, top
+
+
+def backward_once(layer, bottom, top, propagate_down=None, seed=7):
+    """One forward and backward with random top diffs: [bottom diffs ..., parameter diffs ...].
+
+    Bottom diffs hold NaN before; None stands for those that propagate_down leaves out.
+    """
+    if propagate_down is None:
+        propagate_down = [layer.allow_force_backward(i) for i in range(len(bottom))]
+    rng = np.random.default_rng(seed)
+    before = [b.data.copy() for b in bottom]
+    layer.forward(bottom, top)
+    for blob in bottom:
+        blob.diff[...] = np.nan
+    for blob in top:
+        blob.diff[...] = blob.xp.asarray(rng.normal(size=blob.shape))
+    layer.backward(top, propagate_down, bottom)
+    diffs = [to_numpy(b.diff).copy() if wanted else None
+             for b, wanted in zip(bottom, propagate_down)]
+    for blob, data in zip(bottom, before):            # in place they have changed
+        blob.data[...] = data
+    return diffs + [to_numpy(b.diff).copy() for b in layer.blobs]
+
+
+def check_gradient(layer, bottom, top, **options):
+    """Fail unless every gradient equals central differences; options are check_layer's."""
+    results = check_layer(layer, bottom, top, **options)
+    assert results, "nothing was checked"
+    for result in results:
+        assert result.ok, result
+    return results
+
+
+def random_labels(shape, num_classes, seed=3):
+    """Whole numbers in 0 .. num_classes - 1."""
+    return np.random.default_rng(seed).integers(num_classes, size=shape)
