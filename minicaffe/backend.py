@@ -37,6 +37,18 @@ def set_mode_gpu():
                        "--gpu cpu")
 
 
+def choose(device, solver_param=None):
+    """The command line's --gpu: "cpu", or the number of a GPU; goes before the solver's own mode."""
+    if device == "cpu":
+        set_mode_cpu()
+        if solver_param is not None:
+            solver_param.solver_mode = solver_param.CPU
+    elif device.isdigit():
+        set_device(int(device))
+    else:
+        raise BackendError(f"--gpu {device}: must be the number of a GPU, or cpu")
+
+
 def set_device(device_id):
     """Choose the GPU (pycaffe's name). Raises BackendError, as set_mode_gpu does."""
     set_mode_gpu()

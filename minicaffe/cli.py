@@ -7,10 +7,15 @@ import sys
 from .errors import Error
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise Error(f"{message} (see {self.prog} --help)")
+
+
 def parser(description, example):
-    """An ArgumentParser whose --help ends with an example, line breaks kept."""
-    return argparse.ArgumentParser(description=description, epilog=f"example:\n  {example}",
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    """An ArgumentParser whose --help ends with an example, line breaks kept; it raises Error."""
+    return _Parser(description=description, epilog=f"example:\n  {example}",
+                   formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def run(main, argv=None):

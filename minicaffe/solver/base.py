@@ -45,11 +45,15 @@ def solver_class(name, where=""):
     raise SolverError(f"{where}unknown solver type '{name}': {hint}")
 
 
-def get_solver(source, **options):
-    """The solver a .prototxt file (or SolverParameter) describes, of the class its type names."""
-    param = source if isinstance(source, caffe_pb2.SolverParameter) else text.read_solver(source)
-    where = "" if param is source else f"{source}: "
-    return solver_class(param.type, where)(source, param=param, **options)
+def get_solver(source, param=None, **options):
+    """The solver a .prototxt file (or SolverParameter) describes, of the class its type names.
+
+    `param`: the file's contents where the caller has read (and perhaps changed) them already.
+    """
+    where = ""
+    if not isinstance(source, caffe_pb2.SolverParameter):
+        param, where = param or text.read_solver(source), f"{source}: "
+    return solver_class((param or source).type, where)(source, param=param, **options)
 
 
 class Solver:
