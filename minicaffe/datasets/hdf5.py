@@ -69,10 +69,12 @@ class Hdf5Files:
         """Number of rows, and the shape of one row by name, of a file."""
         with self._opened(path) as file:
             for name in self.names:
-                if not isinstance(file.get(name), self.h5py.Dataset):
-                    raise DataError(f"{path}: no dataset '{name}' in it, only {', '.join(file) or 'nothing'}")
-                if not file[name].shape or file[name].dtype.kind not in "biuf":
-                    raise DataError(f"{path}: dataset '{name}' is {file[name].shape} {file[name].dtype}, "
+                data = file.get(name)
+                if not isinstance(data, self.h5py.Dataset):
+                    raise DataError(f"{path}: no dataset '{name}' in it, "
+                                    f"only {', '.join(file) or 'nothing'}")
+                if not data.shape or data.dtype.kind not in "biuf":
+                    raise DataError(f"{path}: dataset '{name}' is {data.shape} {data.dtype}, "
                                     "not rows of numbers")
             counts = {name: len(file[name]) for name in self.names}
             if len(set(counts.values())) > 1:

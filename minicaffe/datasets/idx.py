@@ -41,7 +41,7 @@ def find_images(place, split):
 
 
 def find_labels(path):
-    """The labels file beside an images file: `images`, `idx3` in its name become `labels`, `idx1`."""
+    """The labels file beside an images file: in its name, `labels` and `idx1` stand instead."""
     name = path.name.removesuffix(".gz")
     if "images" not in name:
         raise DataError(f"{path}: no labels file: the name of an images file contains 'images'")
@@ -81,7 +81,7 @@ def read_idx(path, axes):
 
 
 def _shape(path, head, axes):
-    """The sizes in an IDX header: two zero bytes, element type, number of axes, big-endian sizes."""
+    """The sizes in an IDX header: two zero bytes, element type, number of axes, sizes."""
     if len(head) < 4:
         raise DataError(f"{path}: truncated: {len(head)} bytes are not an IDX file"
                         if head else f"{path}: the file is empty")

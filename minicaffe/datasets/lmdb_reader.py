@@ -18,9 +18,9 @@ class LmdbDataset(Dataset):
     """Records in the order of their keys; reading on in that order is the fast way.
 
     source: the folder with data.mdb, or the file itself. A Datum holds bytes in `data`, numbers in
-    `float_data`, or, if `encoded`, a picture file in `data`, which is decoded with Pillow to Caffe's
-    channel order (blue, green, red). color: "color" or "gray" decodes to 3 or 1 channels, None
-    to what the file has.
+    `float_data`, or, if `encoded`, a picture file in `data`, which is decoded with Pillow to
+    Caffe's channel order (blue, green, red). color: "color" or "gray" decodes to 3 or 1 channels,
+    None to what the file has.
     """
 
     def __init__(self, source, split="train", color=None):
@@ -57,7 +57,8 @@ class LmdbDataset(Dataset):
         lmdb, key = optional("lmdb", "lmdb", "reading an LMDB"), os.path.realpath(path)
         if key not in _open:
             try:
-                _open[key] = [lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir()), 0]
+                environment = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir())
+                _open[key] = [environment, 0]
             except lmdb.Error as error:
                 raise DataError(f"{path}: not an LMDB database: {error}") from error
         _open[key][1] += 1
@@ -100,10 +101,12 @@ class LmdbDataset(Dataset):
         Image = optional("PIL.Image", "image", "encoded pictures in an LMDB")
         try:
             with Image.open(io.BytesIO(data)) as picture:
-                mode = {"color": "RGB", "gray": "L", None: "L" if picture.mode in "1L" else "RGB"}[self.color]
+                stored = "L" if picture.mode in "1L" else "RGB"
+                mode = {"color": "RGB", "gray": "L", None: stored}[self.color]
                 pixels = np.asarray(picture.convert(mode), np.uint8)
         except (OSError, ValueError) as error:
-            raise DataError(f"{self.source}: record {index}: the picture can't be decoded: {error}") from error
+            raise DataError(f"{self.source}: record {index}: the picture can't be decoded: "
+                            f"{error}") from error
         return pixels[None] if mode == "L" else pixels[:, :, ::-1].transpose(2, 0, 1)
 
 

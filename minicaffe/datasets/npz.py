@@ -31,7 +31,8 @@ class NpzDataset(ArrayDataset):
                             "not numbers of shape (N, C, H, W), (N, H, W) or (N, D)")
         check_counts(images, labels, str(path))
         if labels.size != len(labels) or labels.dtype.kind not in "biuf" or (labels % 1 != 0).any():
-            raise DataError(f"{path}: labels are {labels.shape} {labels.dtype}, not whole numbers (N,)")
+            raise DataError(f"{path}: labels are {labels.shape} {labels.dtype}, "
+                            "not whole numbers (N,)")
         if images.dtype != np.uint8:
             images = images.astype(np.float32)
         super().__init__(images, labels.ravel(), str(path))
@@ -41,7 +42,8 @@ def _read(path, split):
     """The arrays of images and labels in an archive."""
     try:
         with open(path, "rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
-            return [archive[_choose(path, archive.files, names, split)] for names in (IMAGES, LABELS)]
+            return [archive[_choose(path, archive.files, names, split)]
+                    for names in (IMAGES, LABELS)]
     except OSError as error:
         raise DataError(f"{path}: can't be read: {reason(error)}") from error
     except (ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
@@ -50,7 +52,8 @@ def _read(path, split):
 
 def _choose(path, present, names, split):
     """The name in the archive for one of `names`, the split's own first."""
-    known = [f"{split}_{name}" for name in names] + [f"{name}_{split}" for name in names] + list(names)
+    own = [f"{split}_{name}" for name in names] + [f"{name}_{split}" for name in names]
+    known = own + list(names)
     for name in known:
         if name in present:
             return name

@@ -6,12 +6,12 @@ import weakref
 
 
 class Prefetcher:
-    """Has `fill(k, buffers)` called in a thread for k = start, start + 1, ..., `depth` batches ahead.
+    """Calls `fill(k, buffers)` in a thread for k = start, start + 1, ..., `depth` batches ahead.
 
-    fill writes batch k into `buffers`, one of the `depth` sets made by `make_buffers()`. An error in
-    it is raised by the `take` whose batch it concerns. The thread begins with the first `take`; it
-    ends with `close`, when the Prefetcher is dropped (so `fill` must not refer to it), or with the
-    interpreter.
+    fill writes batch k into `buffers`, one of the `depth` sets made by `make_buffers()`. An error
+    in it is raised by the `take` whose batch it concerns. The thread begins with the first `take`;
+    it ends with `close`, when the Prefetcher is dropped (so `fill` must not refer to it), or with
+    the interpreter.
     """
 
     def __init__(self, fill, make_buffers, depth, start=0):

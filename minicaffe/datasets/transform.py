@@ -1,4 +1,4 @@
-"""transform_param: pad, crop, mirror, mean and scale of whole batches, as Caffe's DataTransformer."""
+"""transform_param: pad, crop, mirror, mean and scale of whole batches (data_transformer.cpp)."""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -83,7 +83,7 @@ class Transformer:
         return crops, mean
 
     def _mean(self, param):
-        """What is taken off: None, (C, 1, 1), or a picture of padded_shape that is 0 in the border."""
+        """What is taken off: None, (C, 1, 1), or a picture of padded_shape, 0 in the border."""
         if param.mean_file and param.mean_value:
             raise DataError(f"{self.place}: give mean_file or mean_value, not both")
         if not (param.mean_file or param.mean_value):
@@ -93,8 +93,8 @@ class Transformer:
             mean = self._read_mean(param.mean_file)
         else:
             if len(param.mean_value) not in (1, C):
-                raise DataError(f"{self.place}: {len(param.mean_value)} values of mean_value do not fit "
-                                f"{C} channels: give one, or one a channel")
+                raise DataError(f"{self.place}: {len(param.mean_value)} values of mean_value do "
+                                f"not fit {C} channels: give one, or one a channel")
             mean = np.empty((C, 1, 1), np.float32)
             mean[:, 0, 0] = param.mean_value
         if not p:
@@ -112,5 +112,6 @@ class Transformer:
             raise DataError(f"{self.place}: mean_file: {error}") from error
         shape = mean.shape[mean.ndim - 3:]
         if shape != self.shape or mean.size != np.prod(shape):
-            raise DataError(f"{self.place}: mean_file {path} is {mean.shape}, the images are {self.shape}")
+            raise DataError(f"{self.place}: mean_file {path} is {mean.shape}, "
+                            f"the images are {self.shape}")
         return mean.reshape(shape)

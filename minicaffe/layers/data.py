@@ -19,7 +19,7 @@ class PrefetchingLayer(Layer):
 
     @property
     def position(self):
-        """Batches consumed so far; setting it makes the next forward give batch number `position`."""
+        """Batches consumed so far; set it to k, and the next forward gives batch number k."""
         return self.prefetcher.next
 
     @position.setter

@@ -85,5 +85,5 @@ def test_folder_without_the_files(tmp_path):
     with pytest.raises(DataError, match="holds no train files .data_batch_1.bin, .* of CIFAR-10"):
         CifarDataset(tmp_path)
     write_records(tmp_path / "test.bin", [1], 2)
-    with pytest.raises(DataError, match="both CIFAR-10 and CIFAR-100"):
+    with pytest.raises(DataError, match="of both CIFAR-10 and CIFAR-100"):
         CifarDataset(tmp_path)

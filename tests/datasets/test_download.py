@@ -79,9 +79,10 @@ def test_resumes_a_part(fetch, server):
     assert server.requests == [("good", "bytes=5000-")]
 
 
-def test_server_without_ranges_starts_again(fetch):
+def test_server_without_ranges_starts_again(fetch, server):
     fetch.part.write_bytes(CONTENT[:5000])
     fetch("norange")
+    assert len(server.requests) == 1
 
 
 def test_part_that_is_complete(fetch, server):

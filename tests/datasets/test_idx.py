@@ -76,6 +76,7 @@ def test_bad_files(tmp_path, images, labels, match):
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-9], lambda b: b[:20] + b"\xff" * 10 + b[30:],
+                                    lambda b: b[:10] + b"\xff" + b[11:],
                                     lambda b: b"not a gzip file"])
 def test_damaged_gz(tmp_path, damage):
     write_pair(tmp_path, gz=True)

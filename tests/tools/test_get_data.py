@@ -171,6 +171,14 @@ def test_archive_with_a_wrong_member(places, tmp_path):
     assert os.listdir(places[1]) == ["one"]
 
 
+def test_archive_without_a_file(get_data, places, monkeypatch):
+    md5 = make_archive(places[0] / "c.tar.gz", {"one": FILES["one"]}, "c-bin")
+    monkeypatch.setitem(catalog.SETS, "cifar10",
+                        catalog.SETS["cifar10"]._replace(archive=("c.tar.gz", md5)))
+    code, _, err = get_data("cifar10")
+    assert code == 1 and "c.tar.gz: no c-bin/two in it" in err
+
+
 def test_target_that_can_not_be_made(get_data, places):
     places[1].touch()
     code, _, err = get_data("mnist")
