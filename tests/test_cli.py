@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -34,8 +35,9 @@ def test_reader_that_stops_early(lines):
     code = ("import sys; from minicaffe import cli\n"
             "input()\n"
             f"sys.exit(cli.run(lambda argv: [print('x' * 1000) for _ in range({lines})] and None))")
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with subprocess.Popen([sys.executable, "-c", code], **pipes) as tool:
+    with subprocess.Popen([sys.executable, "-c", code], env=buffered, **pipes) as tool:
         tool.stdout.close()
         tool.stdin.write(b"go\n")
         tool.stdin.close()
