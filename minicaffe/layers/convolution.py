@@ -6,7 +6,8 @@ from ..primitives import im2col
 from ..primitives.parallel import for_each, num_threads
 from .base import Layer, register_layer
 
-_COLUMN_BYTES = 1 << 20            # of one chunk's columns: what a second-level cache holds
+_COLUMN_BYTES = 1 << 21            # of one chunk's columns: about what a second-level cache holds
+_ROW = 96                          # numbers that a copied row should have at least
 _PARTIAL_BYTES = 1 << 24           # of all partial weight gradients together
 _MOST_LANES = 8
 
@@ -91,8 +92,10 @@ class Convolution(Layer):
         num_output, group = self.param.num_output, self.param.group
         taps, places = math.prod(self.kernel), math.prod(self.output)
         column_bytes = self.channels * taps * places * self.dtype.itemsize
-        self.chunk = max(1, min(_COLUMN_BYTES // column_bytes, -(-self.images // 2)))
-        chunks = -(-self.images // self.chunk)
+        chunk = max(_COLUMN_BYTES // column_bytes, -(-_ROW // self.output[-1]))
+        chunks = -(-self.images // chunk)
+        chunks += chunks % 2 if self.images > 1 else 0
+        self.chunk = -(-self.images // chunks)
         partials = _PARTIAL_BYTES // max(1, self.blobs[0].size * self.dtype.itemsize)
         self.lanes = max(1, min(chunks, _MOST_LANES, max(2, partials)))
         self.reach = tuple(d * (k - 1) - p for d, k, p in
@@ -122,7 +125,8 @@ class Convolution(Layer):
         need = [self.param_propagate_down[i] for i in range(len(self.blobs))] + [False]
         to_bottom = self._flipped_weights() if self.flipped else \
             self.blobs[0].data.reshape(self.weights_shape).transpose(0, 2, 1)
-        dw = self.xp.zeros((self.lanes, *self.weights_shape), self.dtype)
+        group, outputs, inputs = self.weights_shape
+        dw = self.xp.zeros((self.lanes, group, inputs, outputs), self.dtype)    # transposed
         dc = self.xp.zeros((self.lanes, self.param.num_output), self.dtype)
         for i, dy in enumerate(self._images(top, "diff")):
             x, dx = bottom[i], None
@@ -136,9 +140,9 @@ class Convolution(Layer):
                     g = work.get("out", (self.param.num_output, *self.output, len(x[part])))
                     im2col.load(g, dy[part], (0,) * self.axes)
                     if need[0]:
-                        product = work.get("dw", self.weights_shape)
+                        product = work.get("dw", dw.shape[1:])
                         columns = self._columns(x[part], work)
-                        self.xp.matmul(self._grouped(g), columns.transpose(0, 2, 1), out=product)
+                        self.xp.matmul(columns, self._grouped(g).transpose(0, 2, 1), out=product)
                         dw[first] += product
                     if need[1]:
                         dc[first] += g.reshape(len(g), -1).sum(axis=1)
@@ -147,7 +151,8 @@ class Convolution(Layer):
 
             for_each(lane, self.lanes)
         if need[0]:
-            self.blobs[0].diff += dw.sum(axis=0).reshape(self.blobs[0].shape)
+            total = dw.sum(axis=0).transpose(0, 2, 1)
+            self.blobs[0].diff += total.reshape(self.blobs[0].shape)
         if need[1]:
             self.blobs[1].diff += dc.sum(axis=0)
 

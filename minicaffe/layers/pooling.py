@@ -4,10 +4,11 @@ import numpy as np
 
 from ..primitives import pool
 from ..primitives.im2col import Workspace
+from ..primitives.max_pool import PhasedMaxPool
 from ..primitives.parallel import for_each, num_threads
 from .base import Layer, register_layer
 
-_PLANE_BYTES = 1 << 18             # of the planes that one task handles
+_PLANE_BYTES = 1 << 19             # of the planes that one task handles
 
 
 def _pair(param, name, field):
@@ -61,7 +62,11 @@ class Pooling(Layer):
         self.bordered = self.padded != self.size        # else windows are read from x itself
         self.step = max(1, _PLANE_BYTES // (self.dtype.itemsize * self.size[0] * self.size[1]))
         self.work = [Workspace(self.dtype) for _ in range(num_threads)]
-        if p.pool == p.AVE:
+        self.phased = None
+        if p.pool == p.MAX:
+            phased = PhasedMaxPool(self.kernel, self.stride, self.pad, self.size, self.output)
+            self.phased = phased if phased.pays() else None
+        else:
             self.divisor = np.multiply.outer(*map(self._window_sizes, range(2))).astype(self.dtype)
 
     def _check_sizes(self):
@@ -101,6 +106,9 @@ class Pooling(Layer):
 
         def task(i, worker):
             part, work = self._part(i), self.work[worker]
+            if self.phased and places is None:
+                self.phased.forward(x[part], y[part], work)
+                return
             planes = self._bordered(x[part], work)
             rows = work.get("rows", (len(planes), self.output[0], planes.shape[2]))
             pool.reduce_windows(np.maximum if is_max else np.add, planes, *self._geometry(), rows,
@@ -120,6 +128,9 @@ class Pooling(Layer):
 
         def task(i, worker):
             part, work = self._part(i), self.work[worker]
+            if self.phased:
+                self.phased.backward(x[part], y[part], dy[part], dx[part], work)
+                return
             n = len(dy[part])
             result = work.get("result", (n, *self.padded)) if self.bordered else dx[part]
             product = work.get("product", (n, *self.output))
