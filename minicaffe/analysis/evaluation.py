@@ -1,0 +1,47 @@
+"""The means of a net's outputs over batches of its own data: what `caffe test` reports."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..backend import to_numpy
+from ..errors import Error, WeightsError
+from ..proto import weights
+
+
+class Score(NamedTuple):
+    """Mean outputs (name -> array or number) and the mean of the summed losses."""
+
+    outputs: dict
+    loss: float
+
+
+def load_weights(net, path):
+    """Copy a .caffemodel into a net by layer names; returns the names of layers it has nothing for.
+
+    Raises WeightsError where it has nothing for any of them, or shapes clash.
+    """
+    net.copy_from(path)
+    stored = {layer.name for layer in weights.read_net_weights(path).layer if layer.blobs}
+    missing = [name for name in net.params if name not in stored]
+    if missing and len(missing) == len(net.params):
+        raise WeightsError(f"{path}: holds no weights for any layer of the net; it has "
+                           f"{', '.join(sorted(stored)) or 'none'}, the net {', '.join(missing)}")
+    return missing
+
+
+def evaluate(net, iterations, on_batch=lambda number, outputs: None):
+    """Run `iterations` batches forward; on_batch(number, outputs) is called after each.
+
+    Raises Error unless iterations >= 1.
+    """
+    if iterations < 1:
+        raise Error(f"iterations must be at least 1, not {iterations}")
+    sums, loss = {name: 0 for name in net.outputs}, 0.0
+    for number in range(iterations):
+        outputs = {name: to_numpy(data) for name, data in net.forward().items()}
+        loss += net.total_loss
+        for name, data in outputs.items():
+            sums[name] = sums[name] + data.astype(np.float64)
+        on_batch(number, outputs)
+    return Score({name: total / iterations for name, total in sums.items()}, loss / iterations)
