@@ -68,6 +68,6 @@ class LRN(Layer):
         """out_i = sum of a_j with |i - j| <= (n - 1)/2 along the axis; the arrays must differ."""
         a, out = a.swapaxes(0, axis), out.swapaxes(0, axis)       # views, with that axis in front
         out[...] = a
-        for d in range(1, min(self.param.local_size // 2, len(a) - 1) + 1):
+        for d in range(1, self.param.local_size // 2 + 1):
             out[d:] += a[:-d]
             out[:-d] += a[d:]

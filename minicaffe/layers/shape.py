@@ -166,8 +166,7 @@ class Concat(Layer):
         self.axis = axis = choose_axis(self, bottom[0], "concat_dim")
         shape = bottom[0].shape
         for i, b in enumerate(bottom):
-            if b.num_axes != len(shape) or b.shape[:axis] + b.shape[axis + 1:] \
-                    != shape[:axis] + shape[axis + 1:]:
+            if b.shape[:axis] + b.shape[axis + 1:] != shape[:axis] + shape[axis + 1:]:
                 raise self.error(f"bottom {i} of shape {b.shape} does not fit bottom 0 of shape "
                                  f"{shape}: only axis {axis} may differ")
         self.sizes = [b.shape[axis] for b in bottom]

@@ -18,6 +18,7 @@ from minicaffe.proto import caffe_pb2
 SOURCE = '''
 import numpy as np
 import minicaffe as caffe
+from minicaffe import Layer
 
 class Power(caffe.Layer):
     """y = sum of the bottoms, to the power of param_str."""
@@ -116,7 +117,7 @@ def test_a_missing_class(module):
         python_layer_class(param_of(module, "Pover"))
 
 
-@pytest.mark.parametrize("name", ["NoLayer", "np"])
+@pytest.mark.parametrize("name", ["NoLayer", "np", "Layer"])
 def test_a_class_that_is_no_layer(module, name):
     with pytest.raises(LayerError, match=f"'{name}' of module .* is not a subclass"):
         python_layer_class(param_of(module, name))
