@@ -93,7 +93,9 @@ class Solver:
         self.callbacks = []           # pairs (on_start, on_gradients_ready), each may be None
         self.reporters = []           # called with a dict at each display and test
         self.action = lambda: None    # asked after each iteration: None, "stop" or "snapshot"
-        self.stopped = False
+        self.stopped = self._snapshot_wanted = False
+        for net in self.test_nets:
+            net.share_with(self.net)
 
     def error(self, message):
         """A SolverError that begins with the solver's file."""
@@ -128,7 +130,6 @@ class Solver:
         if resume_file:
             self.restore(resume_file)
         start, p = self.iter, self.param
-        self.stopped = False
         self.step(p.max_iter - self.iter)
         if p.snapshot_after_train and (not p.snapshot or self.iter % p.snapshot):
             self.snapshot()
@@ -147,12 +148,14 @@ class Solver:
     def step(self, iterations):
         """Run that many iterations, with their displays, tests and snapshots."""
         p, start, stop = self.param, self.iter, self.iter + iterations
-        self._losses, self.smoothed_loss = [], 0.0
+        self._losses, self.smoothed_loss, self.stopped = [], 0.0, False
         self._displayed = (self.iter, time.monotonic())
         while self.iter < stop:
             if p.test_interval and self.iter % p.test_interval == 0 \
                     and (self.iter > 0 or p.test_initialization):
                 self.test_all()
+                if self.stopped:
+                    return
             self._smooth(self._forward_backward(), start)
             if p.display and self.iter % p.display == 0:
                 self._display()
@@ -161,12 +164,19 @@ class Solver:
                     on_gradients_ready()
             self.apply_update()
             self.iter += 1
-            request = self.action()
-            if request == "snapshot" or (p.snapshot and self.iter % p.snapshot == 0):
+            self._poll()
+            if self._snapshot_wanted or (p.snapshot and self.iter % p.snapshot == 0):
                 self.snapshot()
-            if request == "stop":
-                self.stopped = True
+                self._snapshot_wanted = False
+            if self.stopped:
                 return
+
+    def _poll(self):
+        """Ask for requests from outside; returns whether to stop."""
+        request = self.action()
+        self.stopped |= request == "stop"
+        self._snapshot_wanted |= request == "snapshot"
+        return self.stopped
 
     def add_callback(self, on_start=None, on_gradients_ready=None):
         """Have functions called before each forward pass, and between backward and update."""
@@ -269,20 +279,24 @@ class Solver:
     def test_all(self):
         """Run every test net for its test_iter batches and log the means of its outputs."""
         for i in range(len(self.test_nets)):
-            self.test(i)
+            if not self.stopped:
+                self.test(i)
 
     def test(self, index=0):
-        """Mean outputs of a test net over its test_iter batches: {blob name: array or float}."""
+        """Mean outputs of a test net over its test_iter batches: {blob name: array or float}.
+
+        Empty if a request to stop came before the end.
+        """
         log.info("Iteration %d, Testing net (#%d)", self.iter, index)
         net, count = self.test_nets[index], self.param.test_iter[index]
-        net.share_with(self.net)
         sums, loss, last = {}, 0.0, len(net.layers) - 1
         for _ in range(count):
             loss += net._forward(0, last)
             for name in net.outputs:
                 sums[name] = sums.get(name, 0) + net.blobs[name].data.astype(np.float64)
-            if self.action() == "stop":
-                self.stopped = True
+            if self._poll():
+                log.info("Test interrupted.")
+                return {}
         means = {name: total / count for name, total in sums.items()}
         if self.param.test_compute_loss:
             log.info("Test loss: %g", loss / count)
