@@ -98,7 +98,8 @@ class _LayerObjective:
 
 # ---- a whole net
 
-def check_net(net, layer=None, step=None, tolerance=None, samples=50, rng=None):
+def check_net(net, layer=None, step=None, tolerance=None, samples=50, rng=None,
+              report=None):
     """Check the gradients that a net's backward computes, layer by layer, against its loss.
 
     The objective is the net's total loss or, where it has none, sum(diff * output) with random
@@ -108,6 +109,7 @@ def check_net(net, layer=None, step=None, tolerance=None, samples=50, rng=None):
     layer     name of the only layer to check; default all
     samples   entries a blob, chosen at random; None: all. The floor of the relative error is the
               blob's largest gradient, or 1e-3: a net's gradients are small
+    report    called with each Result as soon as it is found
     Returns a list of Result in the order of layers.
     """
     if layer is not None and layer not in net._layer_names:
@@ -118,7 +120,10 @@ def check_net(net, layer=None, step=None, tolerance=None, samples=50, rng=None):
     results = []
     for i, name in enumerate(net._layer_names):
         if layer in (None, name):
-            results += _check_net_layer(objective, i, gradients[i], settings)
+            for result in _check_net_layer(objective, i, gradients[i], settings):
+                results.append(result)
+                if report is not None:
+                    report(result)
     objective.restore(0)
     net.forward()
     objective.restore(0)
@@ -130,22 +135,21 @@ def check_net(net, layer=None, step=None, tolerance=None, samples=50, rng=None):
 
 
 def _check_net_layer(objective, i, gradients, settings):
-    net, layer, results = objective.net, objective.net.layers[i], []
+    net, layer = objective.net, objective.net.layers[i]
     by_parameter, by_bottom = gradients
     for k, analytic in by_parameter.items():
         objective.run_before(objective.first_user(layer.blobs[k]))
-        results.append(compare(layer.name, f"weights {k}", layer.blobs[k], analytic,
-                                objective.by_parameter, settings))
+        yield compare(layer.name, f"weights {k}", layer.blobs[k], analytic,
+                      objective.by_parameter, settings)
     for j, analytic in by_bottom.items():
         name = net._bottom_names[i][j]
         blob = net.blobs[name]
         if objective.has_hidden_readers(i, blob):
-            results.append(Result(layer.name, name, 0, 0.0, 0.0, (), 0.0, 0.0, 0, True,
-                                  "not compared: other layers read the same memory"))
-            continue
-        objective.run_before(i)
-        results.append(compare(layer.name, name, blob, analytic, objective.by_bottom, settings))
-    return results
+            yield Result(layer.name, name, 0, 0.0, 0.0, (), 0.0, 0.0, 0, True,
+                         "not compared: other layers read the same memory")
+        else:
+            objective.run_before(i)
+            yield compare(layer.name, name, blob, analytic, objective.by_bottom, settings)
 
 
 class _NetObjective:
