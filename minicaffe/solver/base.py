@@ -131,7 +131,8 @@ class Solver:
             self.restore(resume_file)
         start, p = self.iter, self.param
         self.step(p.max_iter - self.iter)
-        if p.snapshot_after_train and (not p.snapshot or self.iter % p.snapshot):
+        if (p.snapshot_after_train or self.stopped) and (
+                not p.snapshot or self.iter % p.snapshot):
             self.snapshot()
         if self.stopped:
             log.info("Optimization stopped early.")

@@ -1,6 +1,7 @@
 """A whole training run as the command line wants it: signals, progress, logs, weights."""
 
 import contextlib
+import os
 import signal
 
 from ..errors import SolverError
@@ -73,7 +74,8 @@ class Requests:
         if self._request == "stop":
             raise KeyboardInterrupt
         self._request = "stop"
-        log.info("Stopping after this iteration (Ctrl-C again: at once)")
+        # not by a log line: the interrupted code may hold the stream or a lock
+        os.write(2, b"\nstopping after this iteration (Ctrl-C again: at once)\n")
 
     def _on_hangup(self, number, frame):
         if self._request is None:
