@@ -84,16 +84,19 @@ class Solver:
         self.iter, self._losses, self.smoothed_loss = 0, [], 0.0
         self.seed = self.param.random_seed if self.param.random_seed >= 0 else default_seed()
         self.learning_rate = LearningRate(self.param, self.where)
+        self.prefix = snapshot.prefix(self.param, source, self.where)
         options = {"dtype": dtype, "seed": self.seed}
         self.net = nets.train_net(self.param, self.folder, self.where, **options)
         self.test_nets = nets.test_nets(self.param, self.folder, self.where, **options)
         self.history = [np.zeros(blob.size, self.dtype) for _ in range(self.histories)
                         for blob in self.net.learnable_params]
-        self.prefix = snapshot.prefix(self.param, source, self.where)
         self.callbacks = []           # pairs (on_start, on_gradients_ready), each may be None
         self.reporters = []           # called with a dict at each display and test
         self.action = lambda: None    # asked after each iteration: None, "stop" or "snapshot"
         self.stopped = self._snapshot_wanted = False
+        for paths in self.param.weights:
+            for path in paths.split(","):
+                self.net.copy_from(nets.find(path.strip(), self.folder))
         for net in self.test_nets:
             net.share_with(self.net)
 
