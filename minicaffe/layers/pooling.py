@@ -173,6 +173,6 @@ class Pooling(Layer):
         if not self.bordered:
             return x
         planes = work.get("planes", (len(x), *self.padded))
-        planes.fill(np.finfo(self.dtype).min if self.param.pool == self.param.MAX else 0)
+        planes.fill(np.finfo(np.float32).min if self.param.pool == self.param.MAX else 0)
         self._interior(planes)[...] = x
         return planes

@@ -72,10 +72,10 @@ class PhasedMaxPool:
         return tuple(inside), tuple(source)
 
     def _split(self, x, work):
-        """The phases (stride_h, stride_w, n, small_h, small_w) of x, its border -FLT_MAX."""
+        """The phases (stride_h, stride_w, n, small_h, small_w) of x, its border -FLT_MAX (in either precision, as Caffe)."""
         phases = work.get("phases", (*self.stride, len(x), *self.small))
         if self.size != tuple(s * n for s, n in zip(self.stride, self.small)):
-            phases.fill(np.finfo(phases.dtype).min)
+            phases.fill(np.finfo(np.float32).min)
         for small, (inside, source) in zip(self._each(phases), self.places):
             small[inside] = x[source]
         return phases
