@@ -20,9 +20,10 @@ class Blob:
     def __init__(self, shape=(), dtype=np.float32):
         self.xp = backend.xp()
         self.dtype = np.dtype(dtype)
+        self.shape = ()
         self._data = self._diff = None          # flat buffers, at least self.size long
         self._data_view = self._diff_view = None
-        self._mask = None
+        self._mask = self._lender = None        # _lender: the blob whose data, and mask, this one uses
         self.reshape(shape)
 
     # ---- shape
@@ -34,10 +35,10 @@ class Blob:
         shape = tuple(int(d) for d in shape)
         if any(d < 0 for d in shape):
             raise Error(f"a blob can't have the shape {shape}: sizes must not be negative")
+        if shape != self.shape:
+            self._mask = self._lender = None
         self.shape, self.size = shape, math.prod(shape)
         self._data_view = self._diff_view = None
-        if self._mask is not None and self._mask.shape != shape:
-            self._mask = None
 
     def reshape_like(self, other):
         """Take another blob's shape."""
@@ -103,9 +104,10 @@ class Blob:
         return self._diff is not None
 
     def share_data(self, other):
-        """Use the other blob's data as one's own from now on (sizes must agree)."""
+        """Use the other blob's data, and its mask, as one's own from now on (sizes must agree)."""
         self._check_shareable(other)
         self._data, self._data_view = other.data.reshape(-1), None
+        self._lender = other
 
     def share_diff(self, other):
         """Use the other blob's diff as one's own from now on (sizes must agree)."""
@@ -122,16 +124,22 @@ class Blob:
     @property
     def mask(self):
         """None, or a boolean array of self.shape: True where data may be non-zero."""
-        return self._mask
+        if self._lender is None:
+            return self._mask
+        mask = self._lender.mask
+        return mask if mask is None else mask.reshape(self.shape)
 
     @mask.setter
     def mask(self, mask):
         if mask is not None:
-            mask = self.xp.asarray(mask, dtype=bool)
+            mask = self.xp.array(mask, dtype=bool)       # a copy: the caller's array may change
             if mask.shape != self.shape:
                 raise Error(f"a mask of shape {mask.shape} does not fit a blob of {self.shape}")
             self.data[~mask] = 0
-        self._mask = mask
+        if self._lender is None:
+            self._mask = mask
+        else:
+            self._lender.mask = mask if mask is None else mask.reshape(self._lender.shape)
 
     # ---- sums, for debug_info and clipping
 

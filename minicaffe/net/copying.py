@@ -30,6 +30,7 @@ def copy_weights(net, source):
 def copy_blob(proto, blob, where):
     """Copy a BlobProto's data (and mask) into a blob of the same shape.
 
+    Data without a mask of its own obeys the blob's: entries that it rules out become zero.
     Old files give four sizes (num, channels, height, width): leading ones count as missing axes.
     """
     shape = weights.blob_shape(proto)
@@ -41,8 +42,7 @@ def copy_blob(proto, blob, where):
                            "anew, rename the layer")
     array = weights.blob_to_array(proto).reshape(blob.shape)
     blob.data[...] = blob.xp.asarray(array)
-    if proto.HasField("mask"):
-        blob.mask = weights.unpack_mask(proto)
+    blob.mask = weights.unpack_mask(proto) if proto.HasField("mask") else blob.mask
 
 
 def net_to_proto(net, write_diff=False):
