@@ -10,7 +10,10 @@ def insert_splits(layers):
     """`layers`, pairs (LayerParameter, place), with a Split after every top read more than once.
 
     A loss weight counts as a reader too. Names are Caffe's: blob_layer_0_split_1. The gradient of
-    such a top is the sum over the Split's tops. Raises NetError for a bottom nobody makes before.
+    such a top is the sum over the Split's tops. The weight moves to the Split's first top; where
+    Caffe clears all weights of the layer, so that a loss layer's own 1 is counted besides and the
+    weights of its other tops are lost, only that one is set to 0. Raises NetError for a bottom
+    nobody makes before.
     """
     source, readers, weights = _connections(layers)
     handed_out = collections.Counter()
@@ -28,7 +31,7 @@ def insert_splits(layers):
             if readers[top] > 1:
                 result.append((_split_layer(layers, top, readers[top], weights.get(top, 0)), place))
                 if top in weights:
-                    layer.ClearField("loss_weight")
+                    layer.loss_weight[j] = 0
                     handed_out[top] += 1
     return result
 
