@@ -162,6 +162,16 @@ class Layer:
             if weight:
                 blob.diff[...] = weight
 
+    def weighted_loss(self, top):
+        """The sum of loss weight times values over all tops, whose diffs it fills, after forward.
+
+        Caffe fills them once, at setup; but where a top shares its memory with another blob (in
+        place, Flatten) the last backward pass has left something else there.
+        """
+        self.fill_loss_diffs(top)
+        return sum(weight * float(blob.data.sum(dtype=np.float64))
+                   for blob, weight in zip(top, self.loss_weights) if weight)
+
     def close(self):
         """Let go of threads and files, if the layer holds any."""
 

@@ -2,6 +2,8 @@
 
 import collections
 import logging
+import math
+import os
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from ..primitives.parallel import one_blas_thread
 from ..proto import caffe_pb2, text, weights
 from . import copying
 from .backward_plan import BackwardPlan
-from .phases import layers_in_state, state_of
+from .phases import add_to_state, layers_in_state
 from .seed import default_seed, layer_rng
 from .shared_params import LearnableParams
 from .splits import insert_splits
@@ -28,7 +30,8 @@ class Net:
 
     source     path of a .prototxt, or a NetParameter
     phase      minicaffe.TRAIN or minicaffe.TEST (for a NetParameter: its own state, if not given)
-    level, stages    the rest of the state that include and exclude rules look at
+    level, stages    the rest of the state that include and exclude rules look at; stages are added
+               to those of the file's own state
     weights    path of a .caffemodel to copy from
     dtype      numpy.float32 or numpy.float64 for all blobs
     seed       of the fillers, Dropout and the order of data (default: set_random_seed's, or fresh)
@@ -40,12 +43,12 @@ class Net:
 
     def __init__(self, source, phase=None, level=0, stages=None, weights=None, dtype=np.float32,
                  seed=None):
-        if isinstance(phase, str) and phase not in caffe_pb2.Phase.keys():
+        if isinstance(phase, (str, os.PathLike)) and phase not in caffe_pb2.Phase.keys():
             phase, weights = level, phase             # Net(file, weights, phase), pycaffe's old form
             level = 0
         param, places = self._read(source)
         if phase is not None:
-            param.state.CopyFrom(state_of(phase, level, stages))
+            add_to_state(param.state, phase, level, stages)
         self.name, self.phase = param.name, param.state.phase
         self.dtype = np.dtype(dtype)
         self.seed = default_seed() if seed is None else seed
@@ -54,7 +57,7 @@ class Net:
         self.layers, self._layer_names = [], []
         self.blobs, self.params = collections.OrderedDict(), collections.OrderedDict()
         self._bottom_names, self._top_names = [], []
-        self._shapes = []                             # bottom shapes each layer was reshaped for
+        self._shapes = []                             # of bottoms and tops after each reshape
         self._plan = BackwardPlan(param.force_backward)
         self._learnable = LearnableParams()
         self._makers = {}                             # blob name -> name of the layer that made it
@@ -95,7 +98,7 @@ class Net:
         if layer_param.type == "Python":
             cls = python_layer_class(layer_param, error)
         rng = layer_rng(self.seed, layer_param.name, self.phase)
-        layer = cls(layer_param, self.phase, self.dtype, rng, place)
+        layer = cls(layer_param, layer_param.phase, self.dtype, rng, place)
         bottom_names, top_names = list(layer_param.bottom), self._make_tops(layer, error)
         bottom, top = self._blobs(bottom_names), self._blobs(top_names)
         try:
@@ -106,7 +109,7 @@ class Net:
         self._layer_names.append(layer.name)
         self._bottom_names.append(bottom_names)
         self._top_names.append(top_names)
-        self._shapes.append([b.shape for b in bottom])
+        self._shapes.append(_shapes(bottom, top))
         if layer_param.blobs:
             copying.copy_weights(self, caffe_pb2.NetParameter(layer=[layer_param]))
         if layer.blobs:
@@ -211,9 +214,7 @@ class Net:
                 bottom, top = self._blobs(self._bottom_names[i]), self._blobs(self._top_names[i])
                 self._reshape_layer(i, layer, bottom, top)
                 layer.forward(bottom, top)
-                for blob, weight in zip(top, layer.loss_weights):
-                    if weight:
-                        loss += float((blob.data * blob.diff).sum())
+                loss += layer.weighted_loss(top)
                 if self.debug_info:
                     self._log_forward(i)
         self.total_loss = loss
@@ -229,13 +230,13 @@ class Net:
                 self.layers[i].backward(top, self._plan.bottom_need_backward[i], bottom)
                 if self.debug_info:
                     self._log_backward(i)
+        if self.debug_info and (first, last) == (len(self.layers) - 1, 0):
+            self._log_norms()
 
     def _reshape_layer(self, i, layer, bottom, top):
-        shapes = [b.shape for b in bottom]
-        if shapes != self._shapes[i] or layer.reshape_always:
+        if layer.reshape_always or self._shapes[i] != _shapes(bottom, top):
             layer.reshape(bottom, top)
-            layer.fill_loss_diffs(top)
-            self._shapes[i] = shapes
+            self._shapes[i] = _shapes(bottom, top)
 
     def reshape(self):
         """Give all blobs and buffers the shapes that follow from the input blobs' shapes."""
@@ -243,8 +244,7 @@ class Net:
             bottom, top = self._blobs(self._bottom_names[i]), self._blobs(self._top_names[i])
             if bottom:
                 layer.reshape(bottom, top)
-                layer.fill_loss_diffs(top)
-                self._shapes[i] = [b.shape for b in bottom]
+                self._shapes[i] = _shapes(bottom, top)
 
     def first_not_finite(self):
         """(layer name, blob name) of the first layer with a NaN or infinity in a top, or None."""
@@ -324,9 +324,11 @@ class Net:
         for name in self._top_names[i]:
             log.info("    [Forward] Layer %s, top blob %s data: %g", self._layer_names[i], name,
                      mean_abs(self.blobs[name].data))
+        specs = self.layers[i].layer_param.param
         for k, blob in enumerate(self.layers[i].blobs):
-            log.info("    [Forward] Layer %s, param blob %d data: %g", self._layer_names[i], k,
-                     mean_abs(blob.data))
+            name = specs[k].name if k < len(specs) else ""
+            log.info("    [Forward] Layer %s, param blob %s data: %g", self._layer_names[i],
+                     name or k, mean_abs(blob.data))
 
     def _log_backward(self, i):
         needs = self._plan.bottom_need_backward[i]
@@ -338,6 +340,21 @@ class Net:
             if self.layers[i].param_propagate_down[k]:
                 log.info("    [Backward] Layer %s, param blob %d diff: %g", self._layer_names[i], k,
                          mean_abs(blob.diff))
+
+    def _log_norms(self):
+        def norms(arrays):
+            flat = [array.reshape(-1) for array in arrays]
+            return (sum(float(abs(a).sum(dtype=np.float64)) for a in flat),
+                    math.sqrt(sum(float(np.square(a).sum(dtype=np.float64)) for a in flat)))
+
+        data = norms(blob.data for blob in self.learnable_params)
+        diff = norms(blob.diff for blob in self.learnable_params)
+        log.info("    [Backward] All net params (data, diff): L1 norm = (%g, %g); "
+                 "L2 norm = (%g, %g)", data[0], diff[0], data[1], diff[1])
+
+
+def _shapes(bottom, top):
+    return [blob.shape for blob in (*bottom, *top)]
 
 
 def mean_abs(array):

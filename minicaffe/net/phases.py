@@ -4,11 +4,11 @@ from ..errors import NetError
 from ..proto import caffe_pb2
 
 
-def state_of(phase, level=0, stages=None):
-    """A NetState from a phase (number or name), a level and a list of stages."""
-    state = caffe_pb2.NetState(level=level, stage=list(stages or []))
+def add_to_state(state, phase, level=0, stages=None):
+    """Set a NetState's phase (number or name) and level, and add stages to it (as pycaffe does)."""
     state.phase = caffe_pb2.Phase.Value(phase) if isinstance(phase, str) else phase
-    return state
+    state.level = level
+    state.stage.extend(stage for stage in stages or () if stage not in state.stage)
 
 
 def layers_in_state(param, places):
