@@ -99,6 +99,7 @@ class Solver:
                 self.net.copy_from(nets.find(path.strip(), self.folder))
         for net in self.test_nets:
             net.share_with(self.net)
+            net.debug_info = self.param.debug_info
 
     def error(self, message):
         """A SolverError that begins with the solver's file."""
@@ -246,9 +247,10 @@ class Solver:
         if limit < 0:
             return 1.0
         square = 0.0
-        for blob in self.net.learnable_params:
-            flat = blob.diff.reshape(-1)
-            square += float(flat @ flat)
+        with one_blas_thread():           # or the sum's last bits depend on the number of cores
+            for blob in self.net.learnable_params:
+                flat = blob.diff.reshape(-1)
+                square += float(flat @ flat)
         norm = math.sqrt(square)
         if norm <= limit:
             return 1.0

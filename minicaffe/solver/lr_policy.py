@@ -22,12 +22,13 @@ class LearningRate:
     exp        b g^i                         inv        b (1 + g i)^-p
     multistep  b g^(number of s_k <= i)      poly       b (1 - i / max_iter)^p
     sigmoid    b / (1 + exp(-g (i - s)))
-    multistep advances at most one step an evaluation, as Caffe's does; `current_step` is part of
+    multistep advances at most one step an iteration, as Caffe's does; `current_step` is part of
     the solver state. Raises SolverError for an unknown policy or missing or unsorted parameters.
     """
 
     def __init__(self, param, where=""):
         self.param, self.current_step = param, 0
+        self.advanced = None            # (iteration, current_step) of multistep's last advance
         if param.lr_policy not in POLICIES:
             close = difflib.get_close_matches(param.lr_policy, POLICIES, n=1)
             hint = f"did you mean '{close[0]}'?" if close else "known are " + ", ".join(POLICIES)
@@ -47,7 +48,7 @@ class LearningRate:
             raise SolverError(f"{where}stepvalue must be sorted, not {steps}")
 
     def __call__(self, iteration):
-        """The rate of this iteration."""
+        """The rate of this iteration; asking for it again advances no further step."""
         return self.param.base_lr * self._rate(self, self.param, iteration)
 
 
@@ -74,8 +75,10 @@ def inv(rate, p, i):
 
 @_policy("gamma", "stepvalue")
 def multistep(rate, p, i):
-    if rate.current_step < len(p.stepvalue) and i >= p.stepvalue[rate.current_step]:
+    due = rate.current_step < len(p.stepvalue) and i >= p.stepvalue[rate.current_step]
+    if due and rate.advanced != (i, rate.current_step):
         rate.current_step += 1
+        rate.advanced = i, rate.current_step
     return p.gamma ** rate.current_step
 
 
@@ -86,4 +89,4 @@ def poly(rate, p, i):
 
 @_policy("gamma", "stepsize")
 def sigmoid(rate, p, i):
-    return 1 / (1 + math.exp(-p.gamma * (i - p.stepsize)))
+    return 1 / (1 + math.exp(min(700, -p.gamma * (i - p.stepsize))))       # exp(710) overflows

@@ -25,7 +25,7 @@ def prefix(param, source, where):
     """
     name = "solver" if isinstance(source, caffe_pb2.SolverParameter) else str(source)
     start = param.snapshot_prefix or os.path.splitext(name)[0]
-    if os.path.isdir(start):
+    if param.snapshot_prefix and os.path.isdir(start):
         start = os.path.join(start, os.path.splitext(os.path.basename(name))[0])
     if param.snapshot or (param.snapshot_after_train and param.HasField("snapshot_prefix")):
         _check_writable(start, where)
