@@ -49,6 +49,8 @@ def fan(blob, param):
     for a transposed InnerProduct and for Deconvolution, and kept so.
     """
     count = math.prod(blob.shape)
+    if not blob.shape or not count:
+        raise Error(f"a blob of shape {blob.shape} has no inputs and outputs to scale by")
     fan_in = count / blob.shape[0]
     fan_out = count / blob.shape[1] if len(blob.shape) > 1 else count
     return {param.FAN_IN: fan_in, param.FAN_OUT: fan_out,

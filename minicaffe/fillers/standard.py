@@ -51,6 +51,8 @@ def gaussian(blob, param, rng):
 def positive_unitball(blob, param, rng):
     """Uniform on [0, 1), then each row (all that has one index on axis 0) divided by its sum."""
     _refuse_sparse(param)
+    if not blob.shape:
+        raise Error("needs a blob with at least one axis")
     rows = rng.random((blob.shape[0], blob.count(1)))
     write(blob, (rows / rows.sum(axis=1, keepdims=True)).reshape(blob.shape))
 
