@@ -84,7 +84,7 @@ class Pooling(Layer):
         span = size + 2 * pad - kernel
         output = (span // stride if self.param.round_mode == self.param.FLOOR
                   else -(-span // stride)) + 1
-        if pad and (output - 1) * stride >= size + pad:
+        if any(self.pad) and (output - 1) * stride >= size + pad:
             output -= 1
         if output < 1:
             raise self.error(f"kernel {self.kernel} is larger than its input {self.size} with "
