@@ -1,0 +1,112 @@
+import itertools
+import threading
+import time
+
+import numpy as np
+import pytest
+from helpers import backward_once, make_layer
+from numpy.testing import assert_array_equal
+from threadpoolctl import threadpool_info
+
+from minicaffe.layers import convolution, pooling
+from minicaffe.primitives import parallel
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Sets the number of threads, everywhere it was imported to."""
+    def set_number(number):
+        monkeypatch.setattr(parallel, "_pool", None)
+        for module in parallel, convolution, pooling:
+            monkeypatch.setattr(module, "num_threads", number)
+    return set_number
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 40])
+def test_every_task_runs_once_with_a_worker_of_its_own(threads, number, count):
+    threads(number)
+    seen, busy, clashes = [], set(), []
+
+    def task(i, worker):
+        if worker in busy:
+            clashes.append(worker)
+        busy.add(worker)
+        seen.append(i)
+        time.sleep(0.0005)
+        busy.discard(worker)
+        assert 0 <= worker < number
+
+    parallel.for_each(task, count)
+    assert sorted(seen) == list(range(count)) and not clashes
+
+
+def test_tasks_run_side_by_side(threads):
+    threads(3)
+    meeting = threading.Barrier(3, timeout=10)
+    parallel.for_each(lambda i, worker: meeting.wait(), 3)       # or it raises BrokenBarrierError
+
+
+def test_one_thread_runs_in_the_caller_s_and_in_order(threads):
+    threads(1)
+    seen = []
+    parallel.for_each(lambda i, worker: seen.append((i, threading.current_thread())), 4)
+    assert seen == [(i, threading.current_thread()) for i in range(4)]
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+@pytest.mark.parametrize("bad", [0, 5, 19])
+def test_an_exception_comes_out_and_the_next_call_works(threads, number, bad):
+    threads(number)
+
+    def task(i, worker):
+        time.sleep(0.0002)
+        if i == bad:
+            raise ValueError(f"task {i}")
+
+    with pytest.raises(ValueError, match=f"task {bad}"):
+        parallel.for_each(task, 20)
+    done = []
+    parallel.for_each(lambda i, worker: done.append(i), 20)
+    assert len(done) == 20
+
+
+def blas_threads():
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+def test_one_blas_thread_and_back():
+    before = blas_threads()
+    with parallel.one_blas_thread():
+        with parallel.one_blas_thread():
+            pass
+        assert set(blas_threads()) <= {1}
+    assert blas_threads() == before
+    with pytest.raises(ValueError):
+        with parallel.one_blas_thread():
+            raise ValueError
+    assert blas_threads() == before
+
+
+# ---- the same bits whatever the number of threads
+
+LAYERS = [("Convolution", (67, 6, 13, 13), dict(num_output=8, kernel_size=[3], pad=[1])),
+          ("Convolution", (67, 6, 13, 13), dict(num_output=4, kernel_size=[5], stride=[2], group=2)),
+          ("Convolution", (131, 3, 24, 24), dict(num_output=6, kernel_size=[5])),
+          ("Pooling", (61, 16, 25, 25), dict(pool="MAX", kernel_size=3, stride=2)),
+          ("Pooling", (61, 16, 25, 25), dict(pool="MAX", kernel_size=2, stride=2, pad=1)),
+          ("Pooling", (61, 16, 25, 25), dict(pool="AVE", kernel_size=3, stride=2)),
+          ("InnerProduct", (64, 900), dict(num_output=500)),
+          ("InnerProduct", (64, 900), dict(num_output=500, transpose=True))]
+
+
+@pytest.mark.parametrize("type_name, shape, fields", LAYERS, ids=str)
+def test_results_are_the_same_bits(threads, type_name, shape, fields):
+    results = []
+    for number in (1, 2, 3):
+        threads(number)
+        layer, bottom, top = make_layer(type_name, shape, dtype=np.float32, **fields)
+        with parallel.one_blas_thread():
+            results.append(backward_once(layer, bottom, top) + [top[0].data.copy()])
+    for other, (one, two) in itertools.product(results[1:], enumerate(results[0])):
+        assert_array_equal(other[one], two)
