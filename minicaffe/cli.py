@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import warnings
 
 from .errors import Error
 
@@ -21,10 +22,13 @@ def parser(description, example):
 def run(main, argv=None):
     """The exit code of `main(argv)`: its own (None is 0), 1 after an Error, 130 after Ctrl-C.
 
-    An Error is printed as one line, `error: ...`. Whoever reads our output may stop early.
+    An Error is printed as one line, `error: ...`. Whoever reads our output may stop early. NumPy's
+    warnings of overflow and the like are left out: a loss that is not finite is an Error.
     """
     try:
-        code = main(argv) or 0
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".* encountered in ", RuntimeWarning)
+            code = main(argv) or 0
         sys.stdout.flush()
         return code
     except Error as error:

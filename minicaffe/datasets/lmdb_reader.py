@@ -58,9 +58,10 @@ class LmdbDataset(Dataset):
         if key not in _open:
             try:
                 environment = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir())
-                _open[key] = [environment, 0]
             except lmdb.Error as error:
                 raise DataError(f"{path}: not an LMDB database: {error}") from error
+            _check_size(environment, path)
+            _open[key] = [environment, 0]
         _open[key][1] += 1
         self._released = weakref.finalize(self, _release, key)
         self._released.atexit = False
@@ -108,6 +109,16 @@ class LmdbDataset(Dataset):
             raise DataError(f"{self.source}: record {index}: the picture can't be decoded: "
                             f"{error}") from error
         return pixels[None] if mode == "L" else pixels[:, :, ::-1].transpose(2, 0, 1)
+
+
+def _check_size(environment, path):
+    """Refuse a file that ends before its last page: reading beyond the end kills the process."""
+    file = path / "data.mdb" if path.is_dir() else path
+    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    size = file.stat().st_size
+    if size < needed:
+        environment.close()
+        raise DataError(f"{path}: truncated: the database has {needed} bytes, the file {size}")
 
 
 def _release(key):

@@ -40,9 +40,12 @@ def copy_blob(proto, blob, where):
     if not same:
         raise WeightsError(f"{where} has shape {shape} there, {blob.shape} in the net; to learn it "
                            "anew, rename the layer")
-    array = weights.blob_to_array(proto).reshape(blob.shape)
+    try:
+        array, mask = weights.blob_to_array(proto).reshape(blob.shape), weights.unpack_mask(proto)
+    except WeightsError as error:
+        raise WeightsError(f"{where}: {error}") from error
     blob.data[...] = blob.xp.asarray(array)
-    blob.mask = weights.unpack_mask(proto) if proto.HasField("mask") else blob.mask
+    blob.mask = blob.mask if mask is None else mask
 
 
 def net_to_proto(net, write_diff=False):

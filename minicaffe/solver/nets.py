@@ -28,6 +28,8 @@ def test_nets(param, folder, where, **options):
     sources = list(param.test_net_param) + list(param.test_net)
     generic = [getattr(param, field) for field in ("net_param", "net") if param.HasField(field)]
     count = len(param.test_iter)
+    if count and min(param.test_iter) < 1:
+        raise SolverError(f"{where}test_iter must be at least 1, not {min(param.test_iter)}")
     if count < len(sources) or (not generic and count != len(sources)):
         raise SolverError(f"{where}test_iter is given {count} times for {len(sources)} test nets")
     sources += generic * (count - len(sources))

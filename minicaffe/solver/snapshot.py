@@ -66,13 +66,13 @@ def write(solver):
 def restore(solver, path):
     """Put a solver into the state that `path` holds; its .caffemodel is looked for beside it too."""
     state = weights.read_solver_state(path)
-    _check_history(solver, state, path)
+    histories = _histories(solver, state, path)
     if state.learned_net:
         model = state.learned_net
         beside = os.path.join(os.path.dirname(path), os.path.basename(model))
         solver.net.copy_from(beside if os.path.exists(beside) else model)
-    for history, proto in zip(solver.history, state.history):
-        history[...] = weights.blob_to_array(proto).reshape(-1)
+    for history, values in zip(solver.history, histories):
+        history[...] = values.reshape(-1)
     solver.iter = state.iter
     solver.learning_rate.current_step = state.current_step
     stored = {(s.net, s.layer): s for s in state.layer_state}
@@ -89,7 +89,8 @@ def restore(solver, path):
     log.info("Restoring previous solver status from %s", path)
 
 
-def _check_history(solver, state, path):
+def _histories(solver, state, path):
+    """The stored histories as arrays. Raises WeightsError where they don't fit the solver's."""
     if len(state.history) != len(solver.history):
         raise WeightsError(f"{path}: has {len(state.history)} history blobs, the {solver.type} "
                            f"solver of this net needs {len(solver.history)}")
@@ -98,6 +99,10 @@ def _check_history(solver, state, path):
         if weights.blob_shape(proto) != shape:
             raise WeightsError(f"{path}: history blob {i} has shape {weights.blob_shape(proto)}, "
                                f"the net's parameter has {shape}")
+    try:
+        return [weights.blob_to_array(proto) for proto in state.history]
+    except WeightsError as error:
+        raise WeightsError(f"{path}: history: {error}") from error
 
 
 def _named_nets(solver):
