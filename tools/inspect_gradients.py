@@ -15,9 +15,8 @@ from minicaffe.solver.options import override, read_with_net
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "python tools/inspect_gradients.py "
-                                 "prototxt/lenet/train_test.prototxt prototxt/lenet/solver.prototxt "
-                                 "--iterations 200 --out runs/lenet_gradients")
+    lenet = "prototxt/lenet/train_test.prototxt prototxt/lenet/solver.prototxt"
+    parser = cli.parser(__doc__, f"python tools/inspect_gradients.py {lenet} --iterations 200")
     parser.add_argument("net", metavar="NET.prototxt")
     parser.add_argument("solver", metavar="SOLVER.prototxt")
     parser.add_argument("--iterations", type=int, default=100, metavar="N",

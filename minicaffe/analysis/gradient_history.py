@@ -116,7 +116,8 @@ class GradientHistory:
         lines = [f"{'':{name_width}}  {'':{shape_width}}  {'|weight|':^18}  {'|gradient|':^18}  "
                  f"{'|update|':^18}  {'|update|':>8}  {'% zeros in':>16}",
                  f"{'parameter':{name_width}}  {'shape':{shape_width}}  "
-                 + f"{'first':>9}{'last':>9}  " * 3 + f"{'/|weight|':>8} {'weight':>7} {'gradient':>8}"]
+                 + f"{'first':>9}{'last':>9}  " * 3
+                 + f"{'/|weight|':>9} {'weight':>7} {'gradient':>8}"]
         for j, (name, shape) in enumerate(zip(self.names, shapes)):
             norms = [getattr(self, field)[[0, -1], j]
                      for field in ("weight_norm", "gradient_norm", "update_norm")]

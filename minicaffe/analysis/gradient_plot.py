@@ -9,7 +9,8 @@ from . import plot_style as style
 PANELS = (("weight_norm", "weight  |w|"), ("gradient_norm", "gradient  |dw|, before the update"),
           ("update_norm", "update  |v|, as subtracted from w"),
           ("ratio", "relative update  |v| / |w|"),
-          ("gradient_zeros", "zeros in the gradient, %"), ("weight_zeros", "zeros in the weight, %"))
+          ("gradient_zeros", "zeros in the gradient, %"),
+          ("weight_zeros", "zeros in the weight, %"))
 
 
 def plot_history(history, path, title):

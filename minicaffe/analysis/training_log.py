@@ -26,7 +26,8 @@ class TrainingLog:
 
     path      of the file                   name  its name without folder and ending
     loss      the displayed training loss         lr    the learning rate
-    train     output name -> curve                test  (number of the test net, output name) -> curve
+    train     output name -> curve
+    test      (number of the test net, output name) -> curve
     losses    names of test outputs that count as a loss
 
     An output of several values is their mean. Where iterations run backward (a resumed run writes

@@ -88,7 +88,7 @@ def _draw_others(axes, logs, colors):
 
 
 def _draw_outputs(axes, logs, colors, choose, scale, place):
-    """Curves of chosen test outputs: a colour a run, a dash pattern an output, last values named."""
+    """Chosen test outputs: a colour a run, a dash pattern an output; last values in figures."""
     keys = sorted({key for log in logs for key in choose(log)})
     seen, curves = {}, []
     for log, color in zip(logs, colors):
@@ -107,7 +107,7 @@ def _draw_outputs(axes, logs, colors, choose, scale, place):
 
 
 def _leave_out_the_start(axes, curves):
-    """Let the axis begin below the values after the first tenth, where the start is far off them."""
+    """Fit the axis to the values after the first tenth, where the start is far off them."""
     last = max(curve[-1, 0] for curve in curves)
     every = np.concatenate([curve[:, 1] for curve in curves])
     late = np.concatenate([curve[curve[:, 0] > 0.1 * last, 1] for curve in curves])
