@@ -59,13 +59,13 @@ class _LayerObjective:
     def __init__(self, layer, bottom, top, ignored_tops, rng):
         self.layer, self.bottom, self.top = layer, bottom, top
         self.random_state = layer.rng.bit_generator.state
-        self.saved = [(blob, blob.data.copy()) for blob in [*bottom, *layer.blobs]]
+        self.saved = [(blob, blob.data.copy()) for blob in [*bottom, *layer.blobs, *layer.carried]]
         layer.reshape(bottom, top)
         self.top_diffs = [layer.xp.asarray(rng.normal(size=t.shape), layer.dtype) for t in top]
         self.counted = [i for i in range(len(top)) if i not in ignored_tops]
 
     def restore(self):
-        """Put back what a forward pass may change: data in place, statistics, random state."""
+        """Put back what a forward pass may change: data in place, statistics, states."""
         for blob, data in self.saved:
             blob.data[...] = data
         self.layer.rng.bit_generator.state = self.random_state
@@ -162,7 +162,8 @@ class _NetObjective:
         fixed = [net.blobs[top] for layer in net.layers if layer.type in ("Input", "DummyData")
                  for top in net.top_names[layer.name]]
         self.saved = [(blob, blob.data.copy())
-                      for blob in fixed + [blob for layer in net.layers for blob in layer.blobs]]
+                      for blob in fixed + [blob for layer in net.layers
+                                           for blob in (*layer.blobs, *layer.carried)]]
         net.forward()
         self.output_diffs = {}
         if not any(weight for layer in net.layers for weight in layer.loss_weights):

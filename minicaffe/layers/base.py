@@ -76,6 +76,7 @@ class Layer:
     is_loss = False              # its first top has loss_weight 1 by default
     reshape_always = False       # reshape before every forward, not only when a bottom's shape changed
     position = None              # batches consumed so far, in layers that read data
+    carried = ()                 # Blobs that one pass leaves to the next, in recurrent layers
 
     def __init__(self, layer_param, phase=TRAIN, dtype=np.float32, rng=None, place=""):
         self.layer_param, self.place = layer_param, place
