@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..blob import Blob
+from ..primitives.loss import normalization_of, normalizer
 from ..primitives.softmax import class_indices, softmax
 from .base import Layer, register_layer
 
@@ -18,7 +19,10 @@ class SoftmaxWithLoss(Layer):
     top[0]     E  () loss                top[1]     p  as x, optional: the softmax
     forward:   p = softmax(x),  E = -1/n sum_{o,i} log max(p[o, l, i], FLT_MIN)
     backward:  dx[o, c, i] = w/n (p[o, c, i] - [c = l[o, i]]),  w = the loss weight (top[0].diff)
-    Where l = ignore_label, the term and its gradient are 0. n by normalization: FULL O I; VALID
+    Where l = ignore_label, the term and its gradient are 0. With label_smoothing e (Szegedy et al.,
+    CVPR 2016) the target of class c is (1 - e) [c = l] + e/C instead of [c = l]:
+               E = -1/n sum_{o,i} sum_c target_c log max(p_c, FLT_MIN),  dx = w/n (p - target)
+    n by normalization: FULL O I; VALID
     (the default) the labels not ignored; BATCH_SIZE O; NONE 1; and at least 1. The older
     `normalize` means VALID if true and BATCH_SIZE if false. Labels get no gradient.
     Source: softmax_loss_layer.cpp.
@@ -32,9 +36,11 @@ class SoftmaxWithLoss(Layer):
         p = self.param
         self.p = Blob(dtype=self.dtype)
         self.ignore_label = p.ignore_label if p.HasField("ignore_label") else None
-        self.normalization = p.normalization
-        if p.HasField("normalize") and not p.HasField("normalization"):
-            self.normalization = p.VALID if p.normalize else p.BATCH_SIZE
+        self.normalization = normalization_of(p)
+        self.smoothing = p.label_smoothing
+        if not 0 <= self.smoothing < 1:
+            raise self.error(f"label_smoothing {self.smoothing:g} must be at least 0 and below 1")
+        self.logarithms = Blob(dtype=self.dtype)          # of all p, for label_smoothing only
 
     def reshape(self, bottom, top):
         axis = bottom[0].canonical_axis(self.layer_param.softmax_param.axis)
@@ -56,8 +62,19 @@ class SoftmaxWithLoss(Layer):
         labels, valid = class_indices(xp, bottom[1].data, C, self.ignore_label, self.error)
         self.labels, self.valid = labels.reshape(O, I), valid.reshape(O, I)
         p = self.p.data.reshape(self.sizes)[rows, self.labels, columns]
-        self.n = self._normalizer()
-        top[0].data[...] = -(xp.log(xp.maximum(p, FLT_MIN)) * self.valid).sum() / self.n
+        self.n = normalizer(xp, self.param, self.normalization, O * I, O, self.valid)
+        picked = xp.log(xp.maximum(p, FLT_MIN))
+        if self.smoothing:
+            picked = (1 - self.smoothing) * picked + self.smoothing / C * self._sum_of_logarithms()
+        top[0].data[...] = -(picked * self.valid).sum() / self.n
+
+    def _sum_of_logarithms(self):
+        """sum_c log max(p[o, c, i], FLT_MIN) as (O, I)."""
+        self.logarithms.reshape(self.sizes)
+        logarithms = self.logarithms.data
+        self.xp.maximum(self.p.data.reshape(self.sizes), FLT_MIN, out=logarithms)
+        self.xp.log(logarithms, out=logarithms)
+        return logarithms.sum(axis=1)
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[1]:
@@ -66,18 +83,14 @@ class SoftmaxWithLoss(Layer):
             rows, columns = self.picks
             dx = bottom[0].diff.reshape(self.sizes)
             dx[...] = self.p.data.reshape(self.sizes)
-            dx[rows, self.labels, columns] -= 1
+            dx[rows, self.labels, columns] -= 1 - self.smoothing
+            if self.smoothing:
+                dx -= self.smoothing / self.sizes[1]
             weight = self.valid * (top[0].diff / self.n)
             dx *= weight[:, None, :].astype(self.dtype, copy=False)
 
     def allow_force_backward(self, bottom_index):
         return bottom_index == 0
-
-    def _normalizer(self):
-        p, (O, C, I) = self.param, self.sizes
-        if self.normalization == p.VALID:
-            return self.xp.maximum(self.valid.sum(), 1)
-        return max({p.FULL: O * I, p.BATCH_SIZE: O, p.NONE: 1}[self.normalization], 1)
 
 
 @register_layer("EuclideanLoss")
