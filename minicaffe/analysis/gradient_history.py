@@ -114,7 +114,7 @@ class GradientHistory:
         shapes = [" x ".join(map(str, shape)) for shape in self.shapes]
         shape_width = max(map(len, ["shape", *shapes]))
         lines = [f"{'':{name_width}}  {'':{shape_width}}  {'|weight|':^18}  {'|gradient|':^18}  "
-                 f"{'|update|':^18}  {'|update|':>8}  {'% zeros in':>16}",
+                 f"{'|update|':^18}  {'|update|':>9} {'% zeros in':>16}",
                  f"{'parameter':{name_width}}  {'shape':{shape_width}}  "
                  + f"{'first':>9}{'last':>9}  " * 3
                  + f"{'/|weight|':>9} {'weight':>7} {'gradient':>8}"]
