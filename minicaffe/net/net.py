@@ -12,8 +12,8 @@ from ..errors import Error, NetError
 from ..layers import layer_class
 from ..layers.python_layer import python_layer_class
 from ..primitives.parallel import one_blas_thread
-from ..proto import caffe_pb2, text, weights
-from . import copying
+from ..proto import caffe_pb2, upgrade, weights
+from . import batches, copying
 from .backward_plan import BackwardPlan
 from .phases import add_to_state, layers_in_state
 from .seed import default_seed, layer_rng
@@ -77,13 +77,11 @@ class Net:
             param, places = caffe_pb2.NetParameter(), []
             param.CopyFrom(source)
             name = param.name or "net"
-            places = [f"{name}, layer {i}" for i in range(len(param.layer))]
+            places = [f"{name}, layer {i}" for i in range(len(param.layer or param.layers))]
+            param, places = upgrade.upgrade_net(param, places, name)
         else:
-            param, places = text.read_net(source)
+            param, places = upgrade.read_net(source)
             name = str(source)
-        if param.layers or param.input:
-            raise NetError(f"{name}: the file is in an old format (`layers` or `input` fields), "
-                           "which is not read yet: use `layer` and Input layers")
         if not param.layer:
             raise NetError(f"{name}: the net has no layers")
         return param, places
@@ -178,6 +176,14 @@ class Net:
         self._backward(first, last)
         names = self._bottom_names[last] if end is not None else self.inputs
         return {name: self.blobs[name].diff for name in [*names, *(diffs or [])]}
+
+    def forward_all(self, blobs=None, **inputs):
+        """Run forward on inputs of any length, in batches; {output name: all rows} (pycaffe's)."""
+        return batches.forward_all(self, blobs, inputs)
+
+    def forward_backward_all(self, blobs=None, diffs=None, **arrays):
+        """Both passes in batches; (all outputs, all diffs of inputs) (pycaffe's)."""
+        return batches.forward_backward_all(self, blobs, diffs, arrays)
 
     def _span(self, start, end):
         first = 0 if start is None else self._index(start)
@@ -289,6 +295,11 @@ class Net:
         return self._learnable.decay_mults
 
     # ---- names
+
+    @property
+    def _blob_names(self):
+        """The names of all blobs, in order of making (pycaffe's)."""
+        return list(self.blobs)
 
     @property
     def layer_dict(self):
