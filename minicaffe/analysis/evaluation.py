@@ -22,12 +22,18 @@ def load_weights(net, path):
     Raises WeightsError where it has nothing for any of them, or shapes clash.
     """
     net.copy_from(path)
-    stored = {layer.name for layer in weights.read_net_weights(path).layer if layer.blobs}
+    stored = layers_with_weights(weights.read_net_weights(path))
     missing = [name for name in net.params if name not in stored]
     if missing and len(missing) == len(net.params):
         raise WeightsError(f"{path}: holds no weights for any layer of the net; it has "
                            f"{', '.join(sorted(stored)) or 'none'}, the net {', '.join(missing)}")
     return missing
+
+
+def layers_with_weights(param):
+    """The names of the layers of a NetParameter, of any format version, that hold blobs."""
+    old = [version for layer in param.layers for version in (layer, layer.layer)]
+    return {layer.name for layer in [*param.layer, *old] if layer.blobs}
 
 
 def evaluate(net, iterations, on_batch=lambda number, outputs: None):

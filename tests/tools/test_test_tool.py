@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import minicaffe
+from minicaffe.analysis.evaluation import layers_with_weights
+from minicaffe.proto import caffe_pb2
 
 
 @pytest.fixture
@@ -61,6 +63,17 @@ def test_weights_of_another_net(run_tool, folder, weights, edit, message):
     result = run_tool("test", "net.prototxt", weights)
     assert result.code == 1 and result.err.startswith(f"error: {weights}: ")
     assert message in result.err and result.err.count("\n") == 1
+
+
+def test_layers_with_weights_in_files_of_all_versions():
+    param = caffe_pb2.NetParameter()
+    for name, layer in ("a", param.layer.add()), ("b", param.layers.add()), \
+            ("c", param.layers.add().layer):
+        layer.name = name
+        layer.blobs.add()
+    param.layer.add(name="d")
+    param.layers.add(name="e")
+    assert layers_with_weights(param) == {"a", "b", "c"}
 
 
 @pytest.mark.parametrize("arguments, message", [
