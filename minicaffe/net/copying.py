@@ -1,7 +1,7 @@
 """Weights in and out of a net, by layer name (Net::CopyTrainedLayersFrom, Net::ToProto)."""
 
 from ..errors import WeightsError
-from ..proto import caffe_pb2, weights
+from ..proto import caffe_pb2, upgrade, weights
 
 
 def copy_weights(net, source):
@@ -13,8 +13,8 @@ def copy_weights(net, source):
     path = ""
     if not isinstance(source, caffe_pb2.NetParameter):
         path, source = f"{source}: ", weights.read_net_weights(source)
-    if source.layers and not source.layer:
-        raise WeightsError(f"{path}the weights are in the old V1 format, which is not read yet")
+    if source.layers:
+        source = upgrade.upgrade_weights(source, path.removesuffix(": ") or "weights")
     layers = dict(zip(net._layer_names, net.layers))
     for stored in source.layer:
         layer = layers.get(stored.name)

@@ -14,7 +14,7 @@ from ..net.net import mean_abs
 from ..net.seed import default_seed
 from ..primitives.parallel import one_blas_thread
 from ..primitives.update import fused_update
-from ..proto import caffe_pb2, text
+from ..proto import caffe_pb2, text, upgrade
 from . import nets, snapshot
 from .lr_policy import LearningRate
 
@@ -50,10 +50,12 @@ def get_solver(source, param=None, **options):
 
     `param`: the file's contents where the caller has read (and perhaps changed) them already.
     """
-    where = ""
+    where, param = "", param or source
     if not isinstance(source, caffe_pb2.SolverParameter):
-        param, where = param or text.read_solver(source), f"{source}: "
-    return solver_class((param or source).type, where)(source, param=param, **options)
+        where = f"{source}: "
+        param = text.read_solver(source) if param is source else param
+    param = upgrade.upgrade_solver(param, where or "solver: ")
+    return solver_class(param.type, where)(source, param=param, **options)
 
 
 class Solver:
@@ -78,7 +80,7 @@ class Solver:
         if not isinstance(source, caffe_pb2.SolverParameter):
             self.where, self.folder = f"{source}: ", os.path.dirname(source) or "."
             param = param or text.read_solver(source)
-        self.param = param or source
+        self.param = upgrade.upgrade_solver(param or source, self.where or "solver: ")
         self.dtype = np.dtype(dtype)
         self.check()
         self.iter, self._losses, self.smoothed_loss = 0, [], 0.0
@@ -108,8 +110,6 @@ class Solver:
     def check(self):
         """Refuse parameters that make no sense together."""
         p = self.param
-        if p.HasField("solver_type"):
-            raise self.error("solver_type is the old form, which is not read yet: use type")
         if p.regularization_type not in ("L1", "L2"):
             raise self.error(f"unknown regularization_type '{p.regularization_type}': "
                              "it must be L1 or L2")
