@@ -2,20 +2,9 @@
 
 import numpy as np
 
-from ..blob import Blob
+from ..primitives.elementwise import map_pieces, scratch_arrays
 from ..proto.caffe_pb2 import TRAIN
-from .base import Layer, register_layer
-
-
-class ElementwiseLayer(Layer):
-    """One bottom, one top of the same shape, and a buffer `work` like them."""
-
-    def setup(self, bottom, top):
-        self.work = Blob(dtype=self.dtype)
-
-    def reshape(self, bottom, top):
-        top[0].reshape_like(bottom[0])
-        self.work.reshape_like(bottom[0])
+from .base import ElementwiseLayer, register_layer
 
 
 @register_layer("ReLU")
@@ -30,33 +19,29 @@ class ReLU(ElementwiseLayer):
     """
 
     message = "relu_param"
+    scratch = 1
 
     def setup(self, bottom, top):
         super().setup(bottom, top)
-        self.positive = Blob(dtype=bool)
         if self.param.negative_slope < 0 and bottom[0] is top[0]:
             raise self.error(f"negative_slope {self.param.negative_slope:g} can't be in place: "
                              "the gradient needs the input's sign, which would be lost")
 
-    def forward(self, bottom, top):
-        xp, x, y, slope = self.xp, bottom[0].data, top[0].data, self.param.negative_slope
+    def values(self, x, y, leak):
+        xp, slope = self.xp, self.param.negative_slope
         if slope == 0:
             xp.maximum(x, 0, out=y)
         else:
-            xp.multiply(x, slope, out=self.work.data)
-            (xp.maximum if slope <= 1 else xp.minimum)(x, self.work.data, out=y)
+            xp.multiply(x, slope, out=leak)
+            (xp.maximum if slope <= 1 else xp.minimum)(x, leak, out=y)
 
-    def backward(self, top, propagate_down, bottom):
-        if not propagate_down[0]:
-            return
-        xp, dx, dy, slope = self.xp, bottom[0].diff, top[0].diff, self.param.negative_slope
-        self.positive.reshape_like(bottom[0])
-        positive = self.positive.data
-        xp.greater(bottom[0].data, 0, out=positive)
+    def gradient(self, x, y, dy, dx, leak):
+        xp, slope = self.xp, self.param.negative_slope
+        positive, = scratch_arrays(xp, 1, x.shape, bool)
+        xp.greater(x, 0, out=positive)
         if slope == 0:
             xp.multiply(dy, positive, out=dx)
         else:
-            leak = self.work.data
             xp.multiply(dy, slope, out=leak)
             xp.multiply(dy, positive, out=dx)
             xp.logical_not(positive, out=positive)
@@ -75,20 +60,18 @@ class Sigmoid(ElementwiseLayer):
     """
 
     message = "sigmoid_param"
+    scratch = 1
 
-    def forward(self, bottom, top):
-        y = top[0].data
-        self.xp.multiply(bottom[0].data, 0.5, out=y)
+    def values(self, x, y, _):
+        self.xp.multiply(x, 0.5, out=y)
         self.xp.tanh(y, out=y)
         y *= 0.5
         y += 0.5
 
-    def backward(self, top, propagate_down, bottom):
-        if propagate_down[0]:
-            y, slope = top[0].data, self.work.data
-            self.xp.subtract(1, y, out=slope)
-            slope *= y
-            self.xp.multiply(top[0].diff, slope, out=bottom[0].diff)
+    def gradient(self, x, y, dy, dx, slope):
+        self.xp.subtract(1, y, out=slope)
+        slope *= y
+        self.xp.multiply(dy, slope, out=dx)
 
 
 @register_layer("TanH")
@@ -103,17 +86,16 @@ class TanH(ElementwiseLayer):
     """
 
     message = "tanh_param"
+    scratch = 1
 
-    def forward(self, bottom, top):
-        self.xp.tanh(bottom[0].data, out=top[0].data, dtype=np.float64, casting="same_kind")
+    def values(self, x, y, _):
+        self.xp.tanh(x, out=y, dtype=np.float64, casting="same_kind")
 
-    def backward(self, top, propagate_down, bottom):
-        if propagate_down[0]:
-            y, slope = top[0].data, self.work.data
-            self.xp.subtract(1, y, out=slope)
-            slope *= top[0].diff
-            self.xp.add(1, y, out=bottom[0].diff)
-            bottom[0].diff *= slope
+    def gradient(self, x, y, dy, dx, slope):
+        self.xp.subtract(1, y, out=slope)
+        slope *= dy
+        self.xp.add(1, y, out=dx)
+        dx *= slope
 
 
 @register_layer("Dropout")
@@ -145,16 +127,21 @@ class Dropout(ElementwiseLayer):
     def forward(self, bottom, top):
         if self.phase == TRAIN:
             self.rng.random(dtype=np.float32, out=self.uniform)
-            kept = self.xp.asarray(self.uniform >= self.ratio)
-            self.xp.multiply(kept, 1 / (1 - self.ratio), out=self.work.data, dtype=self.dtype)
-            self.xp.multiply(bottom[0].data, self.work.data, out=top[0].data)
-        elif top[0] is not bottom[0]:
-            top[0].data[...] = bottom[0].data
+        self._drop(bottom[0].data, top[0].data)
 
     def backward(self, top, propagate_down, bottom):
-        if not propagate_down[0]:
-            return
+        if propagate_down[0]:
+            self._drop(top[0].diff, bottom[0].diff)
+
+    def _drop(self, a, b):
+        """b = a m / (1 - r), or b = a in TEST."""
         if self.phase == TRAIN:
-            self.xp.multiply(top[0].diff, self.work.data, out=bottom[0].diff)
-        elif top[0] is not bottom[0]:
-            bottom[0].diff[...] = top[0].diff
+            map_pieces(self.xp, self._scale_kept, a, self.xp.asarray(self.uniform), b, scratch=1)
+        elif a is not b:
+            map_pieces(self.xp, lambda a, b: self.xp.copyto(b, a), a, b)
+
+    def _scale_kept(self, a, uniform, b, m):
+        kept, = scratch_arrays(self.xp, 1, a.shape, bool)
+        self.xp.greater_equal(uniform, self.ratio, out=kept)
+        self.xp.multiply(kept, 1 / (1 - self.ratio), out=m, dtype=self.dtype)
+        self.xp.multiply(a, m, out=b)

@@ -8,6 +8,7 @@ from .. import backend
 from ..blob import Blob
 from ..errors import LayerError
 from ..fillers import fill
+from ..primitives.elementwise import map_pieces
 from ..proto.caffe_pb2 import TRAIN, Phase
 
 _registry = {}
@@ -182,3 +183,44 @@ class Layer:
     def param_str(self):
         """python_param's param_str (for Python layers)."""
         return self.layer_param.python_param.param_str
+
+
+class ElementwiseLayer(Layer):
+    """One bottom, one top of the same shape, entry by entry; may work in place.
+
+    A subclass writes, for flat pieces of the blobs and as many `scratch` arrays like them,
+
+        values(x, y, *scratch)                y from x, which may lie in the same memory
+        gradient(x, y, dy, dx, *scratch)      dx from the others; it may lie in dy's memory
+
+    and sets needs_input if gradient reads x: in place, where y overwrites it, a copy is kept.
+    """
+
+    scratch = 0
+    needs_input = False
+
+    def setup(self, bottom, top):
+        self.input = Blob(dtype=self.dtype)
+
+    def reshape(self, bottom, top):
+        top[0].reshape_like(bottom[0])
+        self.keeps_input = self.needs_input and bottom[0] is top[0]
+        if self.keeps_input:
+            self.input.reshape_like(bottom[0])
+
+    def forward(self, bottom, top):
+        x, y = bottom[0].data, top[0].data
+        if self.keeps_input:
+            map_pieces(self.xp, self._copy_and_values, x, self.input.data, scratch=self.scratch)
+        else:
+            map_pieces(self.xp, self.values, x, y, scratch=self.scratch)
+
+    def _copy_and_values(self, x, kept, *scratch):
+        kept[...] = x
+        self.values(kept, x, *scratch)
+
+    def backward(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            x = self.input.data if self.keeps_input else bottom[0].data
+            map_pieces(self.xp, self.gradient, x, top[0].data, top[0].diff, bottom[0].diff,
+                       scratch=self.scratch)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..blob import Blob
+from ..primitives.elementwise import map_pieces, scratch_arrays
 from .base import Layer, register_layer
 
 
@@ -32,53 +33,64 @@ class Eltwise(Layer):
             raise self.error(f"coeff is given {len(p.coeff)} times for {len(bottom)} bottoms")
         self.coeff = list(p.coeff) or [1.0] * len(bottom)
         self.operation = {p.PROD: "prod", p.SUM: "sum", p.MAX: "max"}[p.operation]
-        self.work = Blob(dtype=self.dtype)
-        self.winner, self.flag = Blob(dtype=np.int32), Blob(dtype=bool)
+        self.winner = Blob(dtype=np.int32)
 
     def reshape(self, bottom, top):
         for i, b in enumerate(bottom):
             if b.shape != bottom[0].shape:
                 raise self.error(f"bottom {i} has the shape {b.shape}, bottom 0 {bottom[0].shape}: "
                                  "they must be equal")
-        for blob in (top[0], self.work, self.winner, self.flag):
+        for blob in (top[0], self.winner):
             blob.reshape_like(bottom[0])
 
     def forward(self, bottom, top):
-        getattr(self, f"_forward_{self.operation}")([b.data for b in bottom], top[0].data)
+        values = getattr(self, f"_{self.operation}")
+        outputs = [top[0].data] + [self.winner.data] * (self.operation == "max")
+        map_pieces(self.xp, values, *outputs, *(b.data for b in bottom))
 
     def backward(self, top, propagate_down, bottom):
-        gradient = getattr(self, f"_gradient_{self.operation}")
         for i, wanted in enumerate(propagate_down):
             if wanted:
-                gradient(i, bottom, top[0], bottom[i].diff)
+                self._backward(i, bottom, top[0])
 
-    def _forward_prod(self, x, y):
+    def _backward(self, i, bottom, top):
+        """The gradient of bottom i."""
+        xp, dy, dx = self.xp, top.diff, bottom[i].diff
+        if self.operation == "sum":
+            map_pieces(xp, lambda dy, dx: xp.multiply(dy, self.coeff[i], out=dx), dy, dx)
+        elif self.operation == "max":
+            map_pieces(xp, lambda *pieces: self._max_gradient(i, *pieces), dy, self.winner.data, dx)
+        elif self.param.stable_prod_grad:
+            others = [b.data for j, b in enumerate(bottom) if j != i]
+            map_pieces(xp, self._prod, dx, dy, *others)
+        else:
+            map_pieces(xp, self._quotient, dx, dy, top.data, bottom[i].data)
+
+    def _prod(self, y, *x):
         self.xp.multiply(x[0], x[1], out=y)
         for x_i in x[2:]:
             y *= x_i
 
-    def _gradient_prod(self, i, bottom, top, dx):
-        if self.param.stable_prod_grad:
-            dx[...] = top.diff
-            for j, b in enumerate(bottom):
-                if j != i:
-                    dx *= b.data
-        else:
-            self.xp.divide(top.data, bottom[i].data, out=dx)
-            dx *= top.diff
+    def _quotient(self, dx, dy, y, x):
+        self.xp.divide(y, x, out=dx)
+        dx *= dy
 
-    def _forward_sum(self, x, y):
-        self.xp.multiply(x[0], self.coeff[0], out=y)
-        for x_i, a in zip(x[1:], self.coeff[1:]):
+    def _sum(self, y, *x):
+        if self.coeff[0] == self.coeff[1] == 1:
+            self.xp.add(x[0], x[1], out=y)
+            first = 2
+        else:
+            self.xp.multiply(x[0], self.coeff[0], out=y)
+            first = 1
+        for x_i, a in zip(x[first:], self.coeff[first:]):
             if a != 1:
-                x_i = self.xp.multiply(x_i, a, out=self.work.data)
+                part, = scratch_arrays(self.xp, 1, y.shape, y.dtype)
+                x_i = self.xp.multiply(x_i, a, out=part)
             y += x_i
 
-    def _gradient_sum(self, i, bottom, top, dx):
-        self.xp.multiply(top.diff, self.coeff[i], out=dx)
-
-    def _forward_max(self, x, y):
-        xp, winner, flag = self.xp, self.winner.data, self.flag.data
+    def _max(self, y, winner, *x):
+        xp = self.xp
+        flag, = scratch_arrays(xp, 1, y.shape, bool)
         xp.less_equal(x[0], x[1], out=flag)
         winner[...] = flag
         xp.maximum(x[0], x[1], out=y)
@@ -87,6 +99,7 @@ class Eltwise(Layer):
             xp.copyto(winner, i, where=flag)
             xp.maximum(y, x_i, out=y)
 
-    def _gradient_max(self, i, bottom, top, dx):
-        self.xp.equal(self.winner.data, i, out=self.flag.data)
-        self.xp.multiply(top.diff, self.flag.data, out=dx)
+    def _max_gradient(self, i, dy, winner, dx):
+        flag, = scratch_arrays(self.xp, 1, dy.shape, bool)
+        self.xp.equal(winner, i, out=flag)
+        self.xp.multiply(dy, flag, out=dx)

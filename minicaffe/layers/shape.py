@@ -1,5 +1,6 @@
 """Layers that compute nothing: other shapes of the same numbers, copies, parts and joins."""
 
+from ..primitives.elementwise import map_pieces
 from .base import Layer, register_layer
 
 
@@ -123,13 +124,15 @@ class Split(Layer):
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:
             return
-        dx = bottom[0].diff
-        if len(top) == 1:
-            dx[...] = top[0].diff
+        map_pieces(self.xp, self._sum, bottom[0].diff, *(t.diff for t in top))
+
+    def _sum(self, dx, *dy):
+        if len(dy) == 1:
+            dx[...] = dy[0]
         else:
-            self.xp.add(top[0].diff, top[1].diff, out=dx)
-        for t in top[2:]:
-            dx += t.diff
+            self.xp.add(dy[0], dy[1], out=dx)
+        for dy_i in dy[2:]:
+            dx += dy_i
 
 
 def choose_axis(layer, blob, older_name):
