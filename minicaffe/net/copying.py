@@ -7,15 +7,15 @@ from ..proto import caffe_pb2, upgrade, weights
 def copy_weights(net, source):
     """Copy blobs from a .caffemodel (path) or NetParameter into the layers of the same name.
 
-    Layers that only one side has are left alone. Raises WeightsError where the number or the
-    shapes of a layer's blobs differ.
+    Layers that only one side has are left alone. Raises WeightsError, with the net as it was, where
+    the number or the shapes of a layer's blobs differ.
     """
     path = ""
     if not isinstance(source, caffe_pb2.NetParameter):
         path, source = f"{source}: ", weights.read_net_weights(source)
     if source.layers:
         source = upgrade.upgrade_weights(source, path.removesuffix(": ") or "weights")
-    layers = dict(zip(net._layer_names, net.layers))
+    layers, copies = dict(zip(net._layer_names, net.layers)), []
     for stored in source.layer:
         layer = layers.get(stored.name)
         if layer is None or not (stored.blobs or layer.blobs):
@@ -24,13 +24,15 @@ def copy_weights(net, source):
             raise WeightsError(f"{path}layer '{stored.name}' has {len(stored.blobs)} blobs there, "
                                f"{len(layer.blobs)} in the net")
         for i, (proto, blob) in enumerate(zip(stored.blobs, layer.blobs)):
-            copy_blob(proto, blob, f"{path}layer '{stored.name}', blob {i}")
+            copies.append((blob, *_values(proto, blob, f"{path}layer '{stored.name}', blob {i}")))
+    for blob, array, mask in copies:
+        blob.data[...] = blob.xp.asarray(array)
+        blob.mask = blob.mask if mask is None else mask   # without one in the file, ours rules
 
 
-def copy_blob(proto, blob, where):
-    """Copy a BlobProto's data (and mask) into a blob of the same shape.
+def _values(proto, blob, where):
+    """The data and mask (or None) of a BlobProto that must have the blob's shape.
 
-    Data without a mask of its own obeys the blob's: entries that it rules out become zero.
     Old files give four sizes (num, channels, height, width): leading ones count as missing axes.
     """
     shape = weights.blob_shape(proto)
@@ -41,11 +43,9 @@ def copy_blob(proto, blob, where):
         raise WeightsError(f"{where} has shape {shape} there, {blob.shape} in the net; to learn it "
                            "anew, rename the layer")
     try:
-        array, mask = weights.blob_to_array(proto).reshape(blob.shape), weights.unpack_mask(proto)
+        return weights.blob_to_array(proto).reshape(blob.shape), weights.unpack_mask(proto)
     except WeightsError as error:
         raise WeightsError(f"{where}: {error}") from error
-    blob.data[...] = blob.xp.asarray(array)
-    blob.mask = blob.mask if mask is None else mask
 
 
 def net_to_proto(net, write_diff=False):

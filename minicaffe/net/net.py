@@ -95,7 +95,7 @@ class Net:
         cls = layer_class(layer_param.type, error)
         if layer_param.type == "Python":
             cls = python_layer_class(layer_param, error)
-        rng = layer_rng(self.seed, layer_param.name, self.phase)
+        rng = layer_rng(self.seed, layer_param.name, layer_param.phase)
         layer = cls(layer_param, layer_param.phase, self.dtype, rng, place)
         bottom_names, top_names = list(layer_param.bottom), self._make_tops(layer, error)
         bottom, top = self._blobs(bottom_names), self._blobs(top_names)

@@ -337,6 +337,16 @@ def test_a_clash_of_shapes_says_both_and_the_way_out(tmp_path):
         other.copy_from(tmp_path / "w")
 
 
+def test_a_clash_leaves_the_net_as_it_was(tmp_path):
+    build(SMALL, seed=1).save(tmp_path / "w")
+    other = build(DATA + ip("a", "x", 6) + ip("c", "a", 4), seed=2)
+    before = [blob.data.copy() for blob in other.learnable_params]
+    with pytest.raises(WeightsError, match="layer 'c', blob 0"):
+        other.copy_from(tmp_path / "w")
+    for blob, data in zip(other.learnable_params, before):
+        assert_array_equal(blob.data, data)
+
+
 def test_shapes_of_old_files():
     """num, channels, height, width: leading ones count as missing axes, as in Caffe."""
     net = build(DATA + ip("c", "x"))
