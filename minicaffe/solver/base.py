@@ -67,13 +67,16 @@ class Solver:
     order: all first histories, then all second ones); callbacks.
 
     An iteration, in Caffe's order: sum gradients over iter_size passes, clip by their global norm,
-    divide by iter_size, add weight decay, apply the rule with rate * lr_mult, subtract.
+    divide by iter_size, add weight decay, apply the rule with rate * lr_mult, subtract. With
+    decoupled_weight_decay (not Caffe's; Adam only: AdamW) the decay acts on the weights instead:
+    the update is the rule's plus rate * lr_mult * weight_decay * decay_mult * w.
     Raises ParseError, SolverError and all that building a net raises.
     """
 
     type = None
     histories = 1                 # arrays of history a parameter
     refuses_momentum = False
+    may_decouple_decay = False    # whether decoupled_weight_decay is this type's
 
     def __init__(self, source, param=None, dtype=np.float32):
         self.where, self.folder = "", "."
@@ -117,6 +120,10 @@ class Solver:
                 ("display", 0), ("snapshot", 0), ("momentum", 0), ("weight_decay", 0):
             if getattr(p, field) < least:
                 raise self.error(f"{field} must be at least {least}, not {getattr(p, field):g}")
+        if p.decoupled_weight_decay and not (self.may_decouple_decay
+                                             and p.regularization_type == "L2"):
+            raise self.error("decoupled_weight_decay is for type Adam with regularization_type L2, "
+                             f"not {self.type} with {p.regularization_type}")
         if self.refuses_momentum and p.momentum:
             raise self.error(f"momentum can't be used with {self.type}, as in Caffe")
         if p.snapshot_format != p.BINARYPROTO:
@@ -186,6 +193,10 @@ class Solver:
     def add_callback(self, on_start=None, on_gradients_ready=None):
         """Have functions called before each forward pass, and between backward and update."""
         self.callbacks.append((on_start, on_gradients_ready))
+
+    def share_weights(self, net):
+        """Let another net use the memory of this solver's weights (pycaffe's)."""
+        net.share_with(self.net)
 
     def snapshot(self):
         """Write PREFIX_iter_N.caffemodel and .solverstate; returns the latter's path."""
@@ -261,12 +272,13 @@ class Solver:
     def _chunk_rule(self, rate, decay, scale):
         """The rule for one parameter: scale and decay the gradient, then the solver's own rule."""
         absolute = self.param.regularization_type == "L1"
+        decoupled = self.param.decoupled_weight_decay
 
         def rule(g, w, *rest):
             scratch = rest[-1]
             if scale != 1:
                 g *= scale
-            if decay:
+            if decay and not decoupled:
                 if absolute:
                     np.sign(w, out=scratch)
                     scratch *= decay
@@ -274,6 +286,9 @@ class Solver:
                     np.multiply(w, decay, out=scratch)
                 g += scratch
             self.rule(g, w, *rest, rate)
+            if decay and decoupled:
+                np.multiply(w, rate * decay, out=scratch)
+                g += scratch
         return rule
 
     def rule(self, g, w, *histories_scratch_rate):

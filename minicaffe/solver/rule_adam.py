@@ -13,9 +13,12 @@ class AdamSolver(Solver):
     update = r sqrt(1 - b2^t) / (1 - b1^t) a / (sqrt(v) + delta), b1 = momentum, b2 = momentum2.
 
     Delta is added to the uncorrected sqrt(v). Source: adam_solver.cpp; Kingma and Ba 2015.
+    decoupled_weight_decay: true makes it AdamW (Loshchilov and Hutter, arXiv:1711.05101): g is
+    without decay, and rate * decay * w joins the update (Solver._chunk_rule).
     """
 
     histories = 2
+    may_decouple_decay = True
 
     def check(self):
         super().check()
