@@ -131,6 +131,11 @@ class Layer:
         self.param_propagate_down.append(True)
         return blob
 
+    def filler(self, field, value):
+        """The FillerParameter `field` of self.param; where the file gives none, constant `value`."""
+        filler = getattr(self.param, field)
+        return filler if self.param.HasField(field) else type(filler)(type="constant", value=value)
+
     # ---- life cycle, called by the Net
 
     def set_up(self, bottom, top):

@@ -211,10 +211,7 @@ class PReLU(Layer):
         if bottom[0].num_axes < 2:
             raise self.error(f"the bottom must have at least 2 axes (N, C, ...), not {bottom[0].shape}")
         shape = () if self.param.channel_shared else (bottom[0].shape[1],)
-        filler = self.param.filler
-        if not self.param.HasField("filler"):
-            filler = type(filler)(type="constant", value=0.25)
-        self.add_blob(shape, filler)
+        self.add_blob(shape, self.filler("filler", 0.25))
         self.input = Blob(dtype=self.dtype)
 
     def reshape(self, bottom, top):

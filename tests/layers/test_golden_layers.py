@@ -65,6 +65,9 @@ def test_layer_equals_caffe(xp, path):
     layer.forward(bottom, top)
     for i, expected in arrays(case, "top").items():
         assert_close(top[i].data, expected, f"top {i}")
+    for i, before in arrays(case, "param").items():
+        after = case[f"param_after{i}"] if f"param_after{i}" in case.files else before
+        assert_close(layer.blobs[i].data, after, f"parameter {i} after forward")
     top_diffs, bottom_diffs = arrays(case, "top_diff"), arrays(case, "bottom_diff")
     for blob in bottom:
         blob.diff[...] = np.nan

@@ -1,0 +1,149 @@
+"""BatchNorm: every channel to mean 0 and variance 1."""
+
+import numpy as np
+
+from ..blob import Blob
+from ..primitives.elementwise import Blocks
+from ..proto.caffe_pb2 import TEST
+from .base import Layer, register_layer
+
+
+@register_layer("BatchNorm")
+class BatchNorm(Layer):
+    """Take off each channel's mean and divide by its standard deviation; may work in place.
+
+    m = x.size / C, f = moving_average_fraction; all sums over everything but the channel axis 1:
+    bottom[0]  x  (N, C, ...)     blobs[0], [1]  s, v  (C,)   sums of means and of variances
+    top[0]     y  the same        blobs[2]       t     (1,)   the weight of these sums
+    batch:     mu = sum x / m, var = sum (x - mu)^2 / m, then
+               s = f s + mu,  v = f v + var m / (m - 1),  t = f t + 1
+    stored:    mu = s / t, var = v / t (0 where t = 0); use_global_stats, by default in TEST only
+    forward:   y = (x - mu) / sqrt(var + eps)
+    backward:  batch    dx = (dy - sum dy / m - y sum (dy y) / m) / sqrt(var + eps)
+               stored   dx = dy / sqrt(var + eps)
+    The blobs are not learnt: their lr_mult is 0, and a file may give no other. With batch
+    statistics y is kept apart, since later layers may overwrite it.
+    Source: batch_norm_layer.cpp; Ioffe and Szegedy, ICML 2015.
+    """
+
+    message = "batch_norm_param"
+
+    def setup(self, bottom, top):
+        p, given = self.param, self.layer_param.param
+        self.stored = p.use_global_stats if p.HasField("use_global_stats") else self.phase == TEST
+        self.channels = self._cut_shape(bottom[0])[1]
+        for shape in (self.channels,), (self.channels,), (1,):
+            self.add_blob(shape)
+        self.param_propagate_down[:] = [False] * 3
+        for i in range(3):
+            if i == len(given):
+                given.add(lr_mult=0)
+            elif given[i].lr_mult != 0:
+                raise self.error(f"param {i} has lr_mult {given[i].lr_mult:g}: these are statistics, "
+                                 "not learnt parameters, lr_mult must be 0 (or param left out)")
+        self.normalized = Blob(dtype=self.dtype)
+
+    @staticmethod
+    def _cut_shape(x):
+        if x.num_axes < 2:
+            return x.size, 1, 1
+        return x.shape[0], x.shape[1], x.count(2)
+
+    def reshape(self, bottom, top):
+        shape = self._cut_shape(bottom[0])
+        if shape[1] != self.channels:
+            raise self.error(f"a bottom of shape {bottom[0].shape} does not have the {self.channels} "
+                             "channels that were set up")
+        if not bottom[0].size:
+            raise self.error(f"a bottom of shape {bottom[0].shape} has no mean: it is empty")
+        top[0].reshape_like(bottom[0])
+        if not self.stored:
+            self.normalized.reshape_like(bottom[0])
+        self.blocks = Blocks(self.xp, *shape)
+        self.sums = self.blocks.buffer(3)
+        self.m = shape[0] * shape[2]
+
+    def forward(self, bottom, top):
+        x, y = self._cut(bottom[0].data, top[0].data)
+        if self.stored:
+            t = self.blobs[2].data
+            factor = self.xp.where(t == 0, 0, 1 / self.xp.where(t == 0, 1, t))
+            mean, variance = factor * self.blobs[0].data, factor * self.blobs[1].data
+        else:
+            mean, variance = self._moments(x)
+            self._remember(mean, variance)
+        self.inverse = self._column(1 / self.xp.sqrt(variance + self.param.eps))
+        mean, inverse = self._column(mean), self.inverse
+
+        def values(at, x, y, *kept):
+            self.xp.subtract(x, mean[at[1]], out=y)
+            y *= inverse[at[1]]
+            for copy in kept:
+                copy[...] = y
+
+        self.blocks.map(values, x, y, *([] if self.stored else self._cut(self.normalized.data)))
+
+    def _moments(self, x):
+        """Mean and (biased) variance of each channel, in double precision.
+
+        Each block's deviations are summed about its own mean, then those means' about the whole.
+        """
+        xp, sums = self.xp, self.sums
+        sums.fill(0)
+
+        def add(at, x, deviation):
+            count = x.shape[0] * x.shape[2]
+            mean = xp.einsum("ncs->c", x) / self.dtype.type(count)
+            xp.subtract(x, mean[:, None], out=deviation)
+            sums[2][at] += xp.einsum("ncs,ncs->c", deviation, deviation)
+            mean = mean.astype(np.float64)
+            sums[0][at] += count * mean
+            sums[1][at] += count * mean * mean
+
+        self.blocks.map(add, x, scratch=1)
+        total, squares, deviations = sums.sum(axis=1)
+        mean = total / self.m
+        return mean, (deviations + xp.maximum(squares - total * mean, 0)) / self.m
+
+    def _remember(self, mean, variance):
+        fraction, m = self.param.moving_average_fraction, self.m
+        news = mean, variance * (m / (m - 1) if m > 1 else 1), 1
+        for blob, new in zip(self.blobs, news):
+            blob.data[...] = fraction * blob.data + new
+
+    def backward(self, top, propagate_down, bottom):
+        if not propagate_down[0]:
+            return
+        dy, dx = self._cut(top[0].diff, bottom[0].diff)
+        if self.stored:
+            self.blocks.map(lambda at, dy, dx: self.xp.multiply(dy, self.inverse[at[1]], out=dx),
+                            dy, dx)
+        else:
+            self._batch_gradient(dy, self._cut(self.normalized.data)[0], dx)
+
+    def _batch_gradient(self, dy, y, dx):
+        xp, sums, inverse = self.xp, self.sums, self.inverse
+        sums.fill(0)
+
+        def add(at, dy, y):
+            sums[0][at] += xp.einsum("ncs->c", dy)
+            sums[1][at] += xp.einsum("ncs,ncs->c", dy, y)
+
+        self.blocks.map(add, dy, y)
+        mean, slope = map(self._column, sums[:2].sum(axis=1) / self.m)
+
+        def gradient(at, dy, y, dx, work):
+            c = at[1]
+            xp.multiply(y, slope[c], out=work)
+            work += mean[c]
+            xp.subtract(dy, work, out=dx)
+            dx *= inverse[c]
+
+        self.blocks.map(gradient, dy, y, dx, scratch=1)
+
+    def _cut(self, *arrays):
+        return [a.reshape(self.blocks.shape) for a in arrays]
+
+    def _column(self, values):
+        """(C, 1), in the layer's precision."""
+        return values.astype(self.dtype).reshape(-1, 1)
