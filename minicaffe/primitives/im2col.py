@@ -16,11 +16,32 @@ def padded_shape(channels, size, pad, m):
     return (channels, *(s + 2 * p for s, p in zip(size, pad)), m)
 
 
-def load(padded, images, pad):
-    """Write images (m, C, *size) into a chunk (C, *(size + 2 pad), m), the border being zero."""
-    if any(pad):
+def load(padded, images, pad, cyclic=False):
+    """Write images (m, C, *size) into a chunk (C, *(size + 2 pad), m).
+
+    The border is zero or, if `cyclic`, what lies on the image's other side (pad <= size).
+    """
+    if any(pad) and not cyclic:
         padded.fill(0)
     interior(padded, pad)[...] = _image_last(images)
+    if cyclic:
+        for border, origin in _wrapped(padded, pad):
+            padded[border] = padded[origin]
+
+
+def unwrap(padded, pad):
+    """Add a chunk's border to the interior it was copied from: the adjoint of load's wrapping."""
+    for border, origin in reversed(list(_wrapped(padded, pad))):
+        padded[origin] += padded[border]
+
+
+def _wrapped(padded, pad):
+    """(border, origin) of each side; later axes copy the borders of earlier ones: the corners."""
+    for axis, p in enumerate(pad, 1):
+        if p:
+            before, end = (slice(None),) * axis, padded.shape[axis] - p     # end: of the interior
+            yield before + (slice(0, p),), before + (slice(end - p, end),)
+            yield before + (slice(end, None),), before + (slice(p, 2 * p),)
 
 
 def store(images, padded, pad):

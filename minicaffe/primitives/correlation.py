@@ -1,0 +1,227 @@
+"""Correlation of images with kernels, its adjoint and its gradients: what Convolution and
+Deconvolution have in common. Images are taken in chunks that stay in cache and that threads share
+out."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from . import im2col
+from .parallel import for_each, num_threads
+
+_COLUMN_BYTES = 1 << 21            # of one chunk's columns: about what a second-level cache holds
+_ROW = 96                          # numbers that a copied row should have at least
+_PARTIAL_BYTES = 1 << 24           # of all partial weight gradients together
+_MOST_LANES = 8
+
+
+class Geometry(NamedTuple):
+    """Kernel, stride, pad, dilation: a number a spatial axis; group; cyclic: the border of width
+    `pad` holds the image's other side instead of zeros."""
+    kernel: tuple
+    stride: tuple
+    pad: tuple
+    dilation: tuple
+    group: int = 1
+    cyclic: bool = False
+
+    def output(self, size):
+        """Number of windows a spatial axis on an image of this size (below 1: it is too small)."""
+        return tuple((s + 2 * p - d * (k - 1) - 1) // t + 1 for s, p, d, k, t in
+                     zip(size, self.pad, self.dilation, self.kernel, self.stride))
+
+
+class Correlation:
+    """y = w X, X being the columns of all windows of x (a group at a time), and what belongs to it.
+
+    images    x  (N, C, *size)          weights  w  (F, C/G, *kernel)
+    features  y  (N, F, *output)
+    to_features: y from x. to_images: the adjoint, x from y, x = col2im(w^T y); where stride is 1
+    and it costs no more arithmetic, as the correlation of the padded y with the flipped kernel
+    (the same sums). The gradients of either, by w too, are these and y X^T.
+    """
+
+    def __init__(self, dtype, channels, features, geometry):
+        self.dtype, self.channels, self.features = dtype, channels, features
+        self.geometry = geometry
+        self.taps = math.prod(geometry.kernel)
+        G = geometry.group
+        self.weights_shape = (G, features // G, channels // G * self.taps)
+
+    def plan(self, images, size, output):
+        """Images a chunk, lanes of chunks, and the way to the images: by shapes only."""
+        g, itemsize = self.geometry, np.dtype(self.dtype).itemsize
+        self.number, self.size, self.output = images, tuple(size), tuple(output)
+        places = math.prod(output)
+        column_bytes = self.channels * self.taps * places * itemsize
+        chunk = max(_COLUMN_BYTES // column_bytes, -(-_ROW // output[-1]))
+        chunks = -(-images // chunk)
+        chunks += chunks % 2 if images > 1 else 0
+        self.chunk = -(-images // chunks)
+        partials = _PARTIAL_BYTES // max(1, math.prod(self.weights_shape) * itemsize)
+        self.lanes = max(1, min(chunks, _MOST_LANES, max(2, partials)))
+        self.reach = tuple(d * (k - 1) - p for d, k, p in
+                           zip(g.dilation, g.kernel, g.pad))   # border of the padded features
+        self.flipped = (set(g.stride) == {1} and min(self.reach) >= 0 and not g.cyclic
+                        and self.features * math.prod(size) <= 1.3 * self.channels * places)
+        self.pointwise = self.taps == 1 and set(g.stride) == {1} and not any(g.pad)
+        self.work = [im2col.Workspace(self.dtype) for _ in range(num_threads)]
+        self.partial = im2col.Workspace(self.dtype)
+
+    # ---- forward and adjoint, on all images
+
+    def to_features(self, w, x, y, bias=None):
+        """y = w X (+ bias of each feature)."""
+        w = w.reshape(self.weights_shape)
+
+        def lane(first, worker):
+            work = self.work[worker]
+            for part in self._parts(first):
+                out = self._features_of(w, self._columns(x[part], work), len(x[part]), work)
+                if bias is not None:
+                    rows = out.reshape(len(out), -1)
+                    rows += bias[:, None]
+                im2col.store(y[part], out, (0,) * len(self.size))
+
+        for_each(lane, self.lanes)
+
+    def to_images(self, w, y, x):
+        """x = col2im(w^T y)."""
+        adjoint = self.adjoint(w)
+
+        def lane(first, worker):
+            work = self.work[worker]
+            for part in self._parts(first):
+                self._write_images(self._load_features(y[part], work), adjoint, x[part], work)
+
+        for_each(lane, self.lanes)
+
+    # ---- gradients: start, then one of the two once for each pair of blobs, then the totals
+
+    def start(self):
+        """Zero the partial gradients, one a lane: of the weights (transposed), of the features."""
+        group, features, rows = self.weights_shape
+        self.dw = self.partial.get("dw", (self.lanes, group, rows, features))
+        self.dc = self.partial.get("dc", (self.lanes, self.features))
+        self.dw.fill(0)
+        self.dc.fill(0)
+
+    def backward_features(self, adjoint, x, dy, dx, weights, bias):
+        """Of y = w X + c: dx (unless None) from dy; add to dw if `weights`, to dc if `bias`.
+
+        adjoint: what `adjoint(w)` gives, needed for dx.
+        """
+        def lane(first, worker):
+            work = self.work[worker]
+            for part in self._parts(first):
+                g = self._load_features(dy[part], work)
+                if weights:
+                    self._add_product(first, self._columns(x[part], work), g, work)
+                if bias:
+                    self.dc[first] += g.reshape(len(g), -1).sum(axis=1)
+                if dx is not None:
+                    self._write_images(g, adjoint, dx[part], work)
+
+        for_each(lane, self.lanes)
+
+    def backward_images(self, w, y, dx, dy, weights):
+        """Of x = col2im(w^T y): dy (unless None) from dx; add to dw if `weights`."""
+        w = w.reshape(self.weights_shape)
+
+        def lane(first, worker):
+            work = self.work[worker]
+            for part in self._parts(first):
+                columns = self._columns(dx[part], work)
+                if weights:
+                    self._add_product(first, columns, self._load_features(y[part], work), work)
+                if dy is not None:
+                    out = self._features_of(w, columns, len(dx[part]), work)
+                    im2col.store(dy[part], out, (0,) * len(self.size))
+
+        for_each(lane, self.lanes)
+
+    def weights_gradient(self):
+        """The sum over lanes, (G, F/G, C/G * taps)."""
+        return self.dw.sum(axis=0).transpose(0, 2, 1)
+
+    def bias_gradient(self):
+        """The sum over lanes, (F,)."""
+        return self.dc.sum(axis=0)
+
+    def adjoint(self, w):
+        """The weights as _write_images needs them: flipped or transposed."""
+        if self.flipped:
+            return self._flipped_weights(w)
+        return w.reshape(self.weights_shape).transpose(0, 2, 1)
+
+    # ---- a chunk of m images
+
+    def _columns(self, x, work):
+        """The windows of images x (m, C, *size) as (G, C/G * taps, places * m)."""
+        m, g = len(x), self.geometry
+        padded = work.get("padded", im2col.padded_shape(self.channels, self.size, g.pad, m))
+        im2col.load(padded, x, g.pad, g.cyclic)
+        if self.pointwise:
+            return self._grouped(padded)
+        columns = work.get("columns", (self.channels, *g.kernel, *self.output, m))
+        columns[...] = im2col.windows(padded, g.kernel, g.stride, g.dilation, self.output)
+        return columns.reshape(g.group, self.weights_shape[2], -1)
+
+    def _features_of(self, w, columns, m, work):
+        """w columns as (F, *output, m)."""
+        out = work.get("out", (self.features, *self.output, m))
+        np.matmul(w, columns, out=self._grouped(out))
+        return out
+
+    def _load_features(self, y, work):
+        """Features y (m, F, *output) as (F, *output, m)."""
+        g = work.get("out", (self.features, *self.output, len(y)))
+        im2col.load(g, y, (0,) * len(self.size))
+        return g
+
+    def _add_product(self, first, columns, g, work):
+        product = work.get("dw", self.dw.shape[1:])
+        np.matmul(columns, self._grouped(g).transpose(0, 2, 1), out=product)
+        self.dw[first] += product
+
+    def _write_images(self, y, w, x, work):
+        """Write images x (m, C, *size) from the chunk's features y (F, *output, m)."""
+        m, g = len(x), self.geometry
+        if self.flipped:
+            border = im2col.padded_shape(len(y), self.output, self.reach, m)
+            padded = work.get("padded", border)
+            if any(self.reach):
+                padded.fill(0)
+            im2col.interior(padded, self.reach)[...] = y
+            columns = work.get("columns", (len(y), *g.kernel, *self.size, m))
+            columns[...] = im2col.windows(padded, g.kernel, g.stride, g.dilation, self.size)
+            chunk = work.get("dx", (self.channels, *self.size, m))
+            np.matmul(w, columns.reshape(g.group, w.shape[2], -1), out=self._grouped(chunk))
+            im2col.store(x, chunk, (0,) * len(self.size))
+            return
+        columns = work.get("columns", (self.channels, *g.kernel, *self.output, m))
+        np.matmul(w, self._grouped(y), out=columns.reshape(g.group, self.weights_shape[2], -1))
+        padded = work.get("padded", im2col.padded_shape(self.channels, self.size, g.pad, m))
+        padded.fill(0)
+        im2col.add_windows(padded, columns, g.kernel, g.stride, g.dilation, self.output)
+        if g.cyclic:
+            im2col.unwrap(padded, g.pad)
+        im2col.store(x, padded, g.pad)
+
+    def _flipped_weights(self, w):
+        """w with kernels reversed and inputs and outputs exchanged: (G, C/G, F/G * taps)."""
+        group, features, _ = self.weights_shape
+        w = w.reshape(group, features, -1, *self.geometry.kernel)
+        w = np.flip(w, axis=tuple(range(3, w.ndim))).swapaxes(1, 2)
+        return np.ascontiguousarray(w).reshape(group, w.shape[1], -1)
+
+    def _grouped(self, a):
+        """(channels, ...) as (G, channels/G, everything else): a view."""
+        return a.reshape(self.geometry.group, a.shape[0] // self.geometry.group, -1)
+
+    def _parts(self, first):
+        """The slices of images that lane `first` works through."""
+        step = self.chunk * self.lanes
+        for start in range(first * self.chunk, self.number, step):
+            yield slice(start, min(start + self.chunk, self.number))
