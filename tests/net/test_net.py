@@ -472,6 +472,13 @@ def test_a_layer_s_numbers_do_not_depend_on_other_layers():
     assert_array_equal(more.params["a"][0].data, build(SMALL).params["a"][0].data)
 
 
+def test_layers_and_phases_have_numbers_of_their_own():
+    source = DATA + ip("a", "x", 5) + ip("b", "a", 5)
+    net = build(source)
+    assert (net.params["a"][0].data != net.params["b"][0].data).all()
+    assert (net.params["a"][0].data != build(source, caffe.TEST).params["a"][0].data).all()
+
+
 def test_set_random_seed(monkeypatch):
     monkeypatch.setattr(seed, "_default", None)
     fresh = [caffe.Net(net_param(SMALL), caffe.TRAIN).params["a"][0].data for _ in range(2)]
