@@ -6,7 +6,7 @@ import numpy as np
 
 from ..backend import to_numpy
 from ..errors import Error, WeightsError
-from ..proto import weights
+from ..proto import hdf5
 
 
 class Score(NamedTuple):
@@ -22,7 +22,7 @@ def load_weights(net, path):
     Raises WeightsError where it has nothing for any of them, or shapes clash.
     """
     net.copy_from(path)
-    stored = layers_with_weights(weights.read_net_weights(path))
+    stored = layers_with_weights(hdf5.read_net_weights(path))
     missing = [name for name in net.params if name not in stored]
     if missing and len(missing) == len(net.params):
         raise WeightsError(f"{path}: holds no weights for any layer of the net; it has "

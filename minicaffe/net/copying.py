@@ -1,18 +1,21 @@
 """Weights in and out of a net, by layer name (Net::CopyTrainedLayersFrom, Net::ToProto)."""
 
 from ..errors import WeightsError
-from ..proto import caffe_pb2, upgrade, weights
+from ..proto import caffe_pb2, hdf5, upgrade, weights
 
 
 def copy_weights(net, source):
-    """Copy blobs from a .caffemodel (path) or NetParameter into the layers of the same name.
+    """Copy blobs from a .caffemodel(.h5) (path) or NetParameter into the layers of the same name.
 
     Layers that only one side has are left alone. Raises WeightsError, with the net as it was, where
     the number or the shapes of a layer's blobs differ.
     """
     path = ""
     if not isinstance(source, caffe_pb2.NetParameter):
-        path, source = f"{source}: ", weights.read_net_weights(source)
+        path, from_hdf5 = f"{source}: ", hdf5.is_hdf5(source)
+        source = hdf5.read_net_weights(source)
+        if from_hdf5:
+            _leave_shared_alone(net, source)
     if source.layers:
         source = upgrade.upgrade_weights(source, path.removesuffix(": ") or "weights")
     layers, copies = dict(zip(net._layer_names, net.layers)), []
@@ -24,10 +27,21 @@ def copy_weights(net, source):
             raise WeightsError(f"{path}layer '{stored.name}' has {len(stored.blobs)} blobs there, "
                                f"{len(layer.blobs)} in the net")
         for i, (proto, blob) in enumerate(zip(stored.blobs, layer.blobs)):
+            if not proto.ListFields() and (stored.name, i) not in net._learnable.names:
+                continue                            # left out in HDF5: its memory is another blob's
             copies.append((blob, *_values(proto, blob, f"{path}layer '{stored.name}', blob {i}")))
     for blob, array, mask in copies:
         blob.data[...] = blob.xp.asarray(array)
         blob.mask = blob.mask if mask is None else mask   # without one in the file, ours rules
+
+
+def _leave_shared_alone(net, source):
+    """Empty blobs at the end of layers, for those that HDF5 files leave out as they are shared."""
+    counts = {name: len(layer.blobs) for name, layer in zip(net._layer_names, net.layers)}
+    for layer in source.layer:
+        while len(layer.blobs) < counts.get(layer.name, 0) \
+                and (layer.name, len(layer.blobs)) not in net._learnable.names:
+            layer.blobs.add()
 
 
 def _values(proto, blob, where):
@@ -59,6 +73,11 @@ def net_to_proto(net, write_diff=False):
             weights.array_to_blob(blob.data, proto.blobs.add(), mask=blob.mask,
                                   diff=blob.diff if write_diff else None)
     return param
+
+
+def write_hdf5(net, path, write_diff=False):
+    """Write a net's weights as .caffemodel.h5; a shared blob once, as Caffe does."""
+    hdf5.write_net_weights(net_to_proto(net, write_diff), path, set(net._learnable.names), write_diff)
 
 
 def share_weights(net, other):

@@ -185,6 +185,13 @@ class Net:
         """Both passes in batches; (all outputs, all diffs of inputs) (pycaffe's)."""
         return batches.forward_backward_all(self, blobs, diffs, arrays)
 
+    def set_input_arrays(self, data, labels):
+        """Make the arrays what the net's first layer, a MemoryData, reads from now on (pycaffe's)."""
+        if not self.layers or self.layers[0].type != "MemoryData":
+            raise NetError("set_input_arrays needs a net whose first layer is a MemoryData; this "
+                           f"one's is '{self._layer_names[0]}' ({self.layers[0].type})")
+        self.layers[0].set_input_arrays(data, labels)
+
     def _span(self, start, end):
         first = 0 if start is None else self._index(start)
         last = len(self.layers) - 1 if end is None else self._index(end)
@@ -268,8 +275,13 @@ class Net:
             blob.diff.fill(0)
 
     def copy_from(self, source):
-        """Copy weights from a .caffemodel (path) or NetParameter into layers of the same name."""
+        """Copy weights from a .caffemodel (path) or NetParameter into layers of the same name.
+
+        A file in HDF5 (.caffemodel.h5) is told by its first bytes.
+        """
         copying.copy_weights(self, source)
+
+    load_hdf5 = copy_from                             # pycaffe's
 
     def share_with(self, other):
         """Use the other net's weights (the same memory) in layers of the same name."""
@@ -278,6 +290,10 @@ class Net:
     def save(self, path):
         """Write the weights as a binary .caffemodel that Caffe reads too."""
         weights.write_binary(copying.net_to_proto(self), path)
+
+    def save_hdf5(self, path, write_diff=False):
+        """Write the weights as .caffemodel.h5, on request with their gradients (pycaffe's)."""
+        copying.write_hdf5(self, path, write_diff)
 
     @property
     def learnable_params(self):

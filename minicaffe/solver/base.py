@@ -126,8 +126,6 @@ class Solver:
                              f"not {self.type} with {p.regularization_type}")
         if self.refuses_momentum and p.momentum:
             raise self.error(f"momentum can't be used with {self.type}, as in Caffe")
-        if p.snapshot_format != p.BINARYPROTO:
-            raise self.error("snapshot_format must be BINARYPROTO: HDF5 is not written yet")
         if p.solver_mode == p.GPU and p.HasField("solver_mode"):
             backend.set_device(p.device_id)
         self.momentum, self.delta = p.momentum, p.delta

@@ -1,18 +1,22 @@
 """Snapshots: weights and solver state in Caffe's files, with what an exact resumption needs.
 
 The .solverstate holds Caffe's fields (iter, learned_net, history, current_step) and our own: the
-random seed, and of each layer that has them its position in the data and its random state.
+random seed, and of each layer that has them its position in the data, its random state and, beside
+that, the hidden state it carries from pass to pass. snapshot_format HDF5 adds .h5 to both names.
 """
 
 import json
 import logging
 import os
 
+import numpy as np
+
+from ..backend import to_numpy
 from ..errors import FileError, WeightsError
 from ..files import reason
 from ..net.copying import net_to_proto
 from ..net.seed import layer_rng
-from ..proto import caffe_pb2, weights
+from ..proto import caffe_pb2, hdf5, weights
 
 log = logging.getLogger("minicaffe")
 
@@ -45,11 +49,23 @@ def _check_writable(start, where):
 
 def write(solver):
     """Write the two files of the current iteration; returns the .solverstate's path."""
-    base = f"{solver.prefix}_iter_{solver.iter}"
-    model, state_path = f"{base}.caffemodel", f"{base}.solverstate"
+    base, param = f"{solver.prefix}_iter_{solver.iter}", solver.param
+    in_hdf5 = param.snapshot_format == param.HDF5
+    kind, ending = ("HDF5", ".h5") if in_hdf5 else ("binary proto", "")
+    model, state_path = f"{base}.caffemodel{ending}", f"{base}.solverstate{ending}"
     os.makedirs(os.path.dirname(base) or ".", exist_ok=True)
-    log.info("Snapshotting to binary proto file %s", model)
-    weights.write_binary(net_to_proto(solver.net, solver.param.snapshot_diff), model)
+    log.info("Snapshotting to %s file %s", kind, model)
+    if in_hdf5:
+        solver.net.save_hdf5(model, param.snapshot_diff)
+    else:
+        weights.write_binary(net_to_proto(solver.net, param.snapshot_diff), model)
+    log.info("Snapshotting solver state to %s file %s", kind, state_path)
+    (hdf5.write_solver_state if in_hdf5 else weights.write_binary)(_state(solver, model), state_path)
+    return state_path
+
+
+def _state(solver, model):
+    """The SolverState of the current iteration."""
     state = caffe_pb2.SolverState(iter=solver.iter, learned_net=model, random_seed=solver.seed,
                                   current_step=solver.learning_rate.current_step)
     shapes = [blob.shape for blob in solver.net.learnable_params] * solver.histories
@@ -58,14 +74,12 @@ def write(solver):
     for name, net in _named_nets(solver):
         for layer in net.layers:
             _store_layer(state.layer_state.add(), name, layer)
-    log.info("Snapshotting solver state to binary proto file %s", state_path)
-    weights.write_binary(state, state_path)
-    return state_path
+    return state
 
 
 def restore(solver, path):
     """Put a solver into the state that `path` holds; its .caffemodel is looked for beside it too."""
-    state = weights.read_solver_state(path)
+    state = hdf5.read_solver_state(path)
     histories = _histories(solver, state, path)
     if state.learned_net:
         model = state.learned_net
@@ -113,13 +127,20 @@ def _named_nets(solver):
 
 def _store_layer(state, net_name, layer):
     state.net, state.layer = net_name, layer.name
-    state.random_state = json.dumps(layer.rng.bit_generator.state)
+    random_state = dict(layer.rng.bit_generator.state)
+    if layer.carried:
+        random_state["carried"] = [to_numpy(blob.data).tolist() for blob in layer.carried]
+    state.random_state = json.dumps(random_state)
     if layer.position is not None:
         state.position = layer.position
 
 
 def _restore_layer(state, layer):
-    layer.rng.bit_generator.state = json.loads(state.random_state)
+    random_state = json.loads(state.random_state)
+    for blob, values in zip(layer.carried, random_state.pop("carried", ())):
+        if np.shape(values) == blob.shape:       # as many sequences as then
+            blob.data[...] = blob.xp.asarray(values)
+    layer.rng.bit_generator.state = random_state
     if state.HasField("position"):
         layer.position = state.position
 

@@ -164,6 +164,14 @@ def test_padding_goes_into_the_layer_that_reads_it(kind, message):
     assert pad == 2 or list(pad) == [2]
 
 
+def test_padding_in_place():
+    net, _ = upgraded("""
+        layers { layer { name: "d" type: "hdf5_data" } top: "x" }
+        layers { layer { name: "p" type: "padding" pad: 3 } bottom: "x" top: "x" }
+        layers { layer { name: "c" type: "conv" } bottom: "x" top: "c" }""")
+    assert list(net.layer[1].convolution_param.pad) == [3] and list(net.layer[1].bottom) == ["x"]
+
+
 @pytest.mark.parametrize("change, what", [
     (("KIND", "innerproduct"), "old:1: layer 'c' .*only conv and pool"),
     (("KIND", "deconv"), "old:1: .*only conv and pool"),

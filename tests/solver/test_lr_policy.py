@@ -85,32 +85,3 @@ def test_what_is_missing_or_wrong(fields, message):
 def test_base_lr_is_needed():
     with pytest.raises(SolverError, match="lr_policy 'fixed' needs base_lr"):
         LearningRate(caffe_pb2.SolverParameter(lr_policy="fixed"))
-
-
-# ---- not Caffe's
-
-def test_cosine():
-    lr = rate(lr_policy="cosine", max_iter=50, min_lr=0.125)
-    for i in range(51):
-        assert lr(i) == pytest.approx(0.125 + 0.375 * (1 + math.cos(math.pi * i / 50)) / 2, rel=1e-12)
-    assert lr(0) == 0.5 and lr(50) == lr(80) == 0.125
-    assert rate(lr_policy="cosine", max_iter=50)(50) == 0
-
-
-@pytest.mark.parametrize("fields, formula", CASES, ids=[str(fields) for fields, _ in CASES])
-def test_warm_up_in_front_of_each_policy(fields, formula):
-    lr = rate(**fields, warmup_iter=8, warmup_start_lr=0.25)
-    for i in range(51):
-        expected = 0.25 + 0.25 * i / 8 if i < 8 else formula(i)
-        assert lr(i) == pytest.approx(expected, rel=1e-12), i
-
-
-@pytest.mark.parametrize("fields, what", [
-    (dict(warmup_iter=-1), "warmup_iter must be at least 0, not -1"),
-    (dict(warmup_start_lr=0.125), "warmup_start_lr 0.125 needs warmup_iter"),
-    (dict(min_lr=0.125), "min_lr is for lr_policy 'cosine', not 'fixed'"),
-    (dict(min_lr=1, lr_policy="cosine", max_iter=3), "min_lr 1 is above base_lr 0.5"),
-    (dict(lr_policy="cosine"), "lr_policy 'cosine' needs max_iter")])
-def test_own_fields_that_make_no_sense(fields, what):
-    with pytest.raises(SolverError, match="solver.prototxt: " + what):
-        rate(**{"lr_policy": "fixed", **fields})

@@ -86,8 +86,9 @@ def test_share_weights():
     solver = make_solver()
     net = caffe.Net(make_param().net_param, caffe.TEST)
     other = caffe.Net(make_param().net_param, caffe.TEST, dtype=np.float64)
+    before = solver.net.params["c"][0].data.copy()
     solver.share_weights(other)
+    assert np.array_equal(other.params["c"][0].data, before)
     solver.step(2)
-    assert other.params["c"][0].data is not solver.net.params["c"][0].data
     assert np.shares_memory(other.params["c"][0].data, solver.net.params["c"][0].data)
     assert not np.array_equal(net.params["c"][0].data, other.params["c"][0].data)
