@@ -118,8 +118,8 @@ def test_net(fails, folder, name):
     ("layer { }", "net.prototxt:1: layer '': unknown layer type ''"),
     ("hello", "net.prototxt:1:.*"),
     ("layer { name: 'a\n' }", "net.prototxt:1:"),
-    ('input: "data" input_dim: 1', "net.prototxt: .*old format"),
-    ('layers { name: "a" type: RELU }', "net.prototxt: .*old format"),
+    ('input: "data" input_dim: 1', "net.prototxt: 1 inputs need as many input_shape or 4 input_dim"),
+    ('layers { name: "a" type: RELU }', r"net.prototxt:1: layer 'a' \(ReLU\): takes 1 bottom"),
 ])
 def test_net_that_is_none(fails, folder, content, message):
     (folder / "net.prototxt").write_text(content)
