@@ -24,7 +24,8 @@ SAME_LEVEL = {("backend", "errors"), ("files", "errors"),
 UPWARDS = {("analysis.bench", "__init__")}      # inside a function, for the version number
 # in these folders a file may import base.py only, but for SIBLINGS; elsewhere any of its folder
 FAMILIES = {"fillers", "layers", "pruning"}
-SIBLINGS = {("layers.hdf5_data", "layers.data")}       # both make batches
+SIBLINGS = {("layers.hdf5_data", "layers.data"),       # these make batches
+            ("layers.image_data", "layers.data")}
 
 
 def name_of(path):

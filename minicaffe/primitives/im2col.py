@@ -31,7 +31,7 @@ def load(padded, images, pad, cyclic=False):
 
 def unwrap(padded, pad):
     """Add a chunk's border to the interior it was copied from: the adjoint of load's wrapping."""
-    for border, origin in reversed(list(_wrapped(padded, pad))):
+    for border, origin in _wrapped(padded, pad):
         padded[origin] += padded[border]
 
 
