@@ -53,7 +53,7 @@ class Function:
 
     params may hold `ntop`, the number of tops (1 by default), and `in_place`: the tops are the
     bottoms. The rest goes to the message of the layer type, or where that has no such field to
-    LayerParameter itself (`name`, `include`, `loss_weight` ...), as do names that end in "param".
+    LayerParameter itself (`name`, `include`, `loss_weight`, `transform_param` ...).
     """
 
     def __init__(self, type_name, inputs, params):
@@ -157,7 +157,7 @@ def _in_order(wanted):
 def _message(layer, key):
     """The message of a LayerParameter that a keyword argument belongs to."""
     field = _param_names.get(layer.type)
-    if field is None or key.endswith("param"):
+    if field is None:
         return layer
     own = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name[field].message_type
     if key in own.fields_by_name:

@@ -84,6 +84,8 @@ def test_crop_moves_and_its_reference_does_not_count():
     assert axis == 1 and a == 1 and list(b) == [-4, -6]
     assert crop_params(cut.fn)[0] == 2
     assert offset(crop(data, L.Eltwise(cut, cut))) == [4, 6]
+    with pytest.raises(UndefinedMapException):
+        coord_map_from_to(data, L.Crop(image(), data))
 
 
 def test_positions_of_a_stack_are_where_an_impulse_goes():
