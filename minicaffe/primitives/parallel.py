@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from threadpoolctl import ThreadpoolController
 
@@ -48,8 +48,9 @@ def for_each(task, count):
     try:
         work(0)
     finally:
-        for future in futures:
-            future.result()
+        wait(futures)                        # or a task may still write when the error is out
+    for future in futures:
+        future.result()
 
 
 def _executor():

@@ -1,4 +1,5 @@
 import itertools
+import sys
 import threading
 import time
 
@@ -8,7 +9,6 @@ from helpers import backward_once, make_layer
 from numpy.testing import assert_array_equal
 from threadpoolctl import threadpool_info
 
-from minicaffe.layers import convolution, pooling
 from minicaffe.primitives import parallel
 
 
@@ -17,8 +17,9 @@ def threads(monkeypatch):
     """Sets the number of threads, everywhere it was imported to."""
     def set_number(number):
         monkeypatch.setattr(parallel, "_pool", None)
-        for module in parallel, convolution, pooling:
-            monkeypatch.setattr(module, "num_threads", number)
+        for name, module in list(sys.modules.items()):
+            if name.startswith("minicaffe.") and hasattr(module, "num_threads"):
+                monkeypatch.setattr(module, "num_threads", number)
     return set_number
 
 
@@ -69,6 +70,24 @@ def test_an_exception_comes_out_and_the_next_call_works(threads, number, bad):
     done = []
     parallel.for_each(lambda i, worker: done.append(i), 20)
     assert len(done) == 20
+
+
+def test_nothing_runs_any_more_when_the_exception_is_out(threads):
+    threads(3)
+    meeting, done = threading.Barrier(3, timeout=10), []
+
+    def task(i, worker):
+        meeting.wait()
+        if i == 1:
+            raise ValueError
+        time.sleep(0.02)
+        done.append(i)
+
+    for _ in range(5):
+        with pytest.raises(ValueError):
+            parallel.for_each(task, 3)
+        assert sorted(done) == [0, 2]
+        done.clear()
 
 
 def blas_threads():
