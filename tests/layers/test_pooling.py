@@ -4,6 +4,8 @@ import math
 import numpy as np
 import pytest
 from helpers import backward_once, check_gradient, make_layer
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minicaffe.backend import to_numpy
@@ -15,6 +17,7 @@ GEOMETRIES = [dict(kernel_size=2, stride=2), dict(kernel_size=3, stride=2),
               dict(kernel_size=3, stride=1), dict(kernel_size=3, stride=2, pad=1),
               dict(kernel_size=2, stride=2, pad=1), dict(kernel_size=3, stride=1, pad=2),
               dict(kernel_h=3, kernel_w=2, stride_h=1, stride_w=2, pad_h=1, pad_w=0),
+              dict(kernel_h=2, kernel_w=1, stride=3, pad_h=1, pad_w=0),
               dict(kernel_size=2, stride=3), dict(kernel_size=1, stride=1),
               dict(kernel_size=3, stride=2, round_mode="FLOOR"), dict(global_pooling=True)]
 SHAPES = [(2, 3, 5, 7), (1, 2, 5, 4), (3, 1, 8, 8), (2, 2, 7, 7)]
@@ -28,6 +31,7 @@ def distinct(shape, seed=0):
 def sizes(layer, shape):
     """(kernel, stride, pad, output size) of each axis, by Caffe's rules."""
     p = layer.param
+    padded = p.pad or p.pad_h or p.pad_w          # on one axis: a last window is dropped on both
     for axis, suffix in enumerate("hw"):
         size = shape[2 + axis]
         kernel, stride, pad = (getattr(p, f"{what}_{suffix}") if p.HasField(f"{what}_{suffix}")
@@ -36,7 +40,7 @@ def sizes(layer, shape):
         kernel = size if p.global_pooling else kernel
         steps = (size + 2 * pad - kernel) / stride
         output = int(math.floor(steps) if p.round_mode == p.FLOOR else math.ceil(steps)) + 1
-        if pad and (output - 1) * stride >= size + pad:
+        if padded and (output - 1) * stride >= size + pad:
             output -= 1
         yield kernel, stride, pad, output
 
@@ -53,7 +57,7 @@ def naive(layer, x):
         rows, columns = range(max(top, 0), min(bottom, h)), range(max(left, 0), min(right, w))
         if layer.param.pool == layer.param.MAX:
             best, at = max(((x[n, c, r, s], -(r * w + s)) for r in rows for s in columns),
-                           default=(np.finfo(x.dtype).min, 1))
+                           default=(np.finfo(np.float32).min, 1))
             y[n, c, i, j], places[n, c, i, j] = best, -at
         else:
             y[n, c, i, j] = sum(x[n, c, r, s] for r in rows for s in columns) / area
@@ -168,3 +172,35 @@ def test_blobs_that_do_not_fit():
         make((2, 3), kernel_size=2)
     with pytest.raises(LayerError, match="a second top.*is for pool: MAX only"):
         make((2, 3, 6, 7), num_top=2, pool="AVE", kernel_size=2)
+
+
+@st.composite
+def geometries(draw):
+    """A shape and fields that Pooling accepts, each axis on its own."""
+    fields, shape = {"round_mode": draw(st.sampled_from(["CEIL", "FLOOR"]))}, [2, 3]
+    for axis in "hw":
+        kernel, stride = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+        fields[f"kernel_{axis}"], fields[f"stride_{axis}"] = kernel, stride
+        fields[f"pad_{axis}"] = draw(st.integers(0, kernel - 1))
+        shape.append(draw(st.integers(kernel, 9)))
+    return tuple(shape), fields
+
+
+@settings(deadline=None, max_examples=150)
+@given(geometries(), st.sampled_from(["MAX", "AVE"]), st.sampled_from([np.float32, np.float64]))
+def test_any_geometry(geometry, pool, dtype):
+    """Forward by the loop; backward because both are homogeneous: sum y dy = sum x dx."""
+    shape, fields = geometry
+    x = distinct(shape).astype(dtype)
+    try:
+        layer, bottom, top = make(shape, pool=pool, dtype=dtype, values={0: x}, **fields)
+    except LayerError as error:
+        assert "whole window outside" in str(error) and pool == "AVE"
+        return
+    dx, = backward_once(layer, bottom, top)
+    y, dy = to_numpy(top[0].data), to_numpy(top[0].diff)
+    limit = 1e-4 if dtype == np.float32 else 1e-11
+    assert_allclose(y, naive(layer, x)[0], rtol=limit, atol=limit)
+    inside = y > np.finfo(np.float32).min                       # MAX of a window outside the image
+    assert_allclose((dx.astype(float) * x).sum(), (dy.astype(float) * y)[inside].sum(),
+                    rtol=10 * limit, atol=100 * limit)
