@@ -12,7 +12,7 @@ from minicaffe import Net, cli
 from minicaffe.analysis.gradient_check import check_net
 from minicaffe.analysis.random_inputs import fill_inputs
 from minicaffe.errors import Error
-from minicaffe.proto import text
+from minicaffe.proto import upgrade
 
 COLUMNS = "{:{}}  {:{}}  {:>7}  {:>5}  {:>9}  {:>9}  {:>12}  {:>12}  {}"
 
@@ -47,7 +47,7 @@ def build(args):
     net = Net(args.net, args.phase, **options)
     if not any(net.blob_loss_weights.values()):
         net.close()
-        param, _ = text.read_net(args.net)
+        param, _ = upgrade.read_net(args.net)
         param.force_backward = True
         net = Net(param, args.phase, **options)
     fill_inputs(net, np.random.default_rng(args.seed))

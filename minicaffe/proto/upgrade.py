@@ -74,9 +74,10 @@ def upgrade_net(net, places, name, warn=True):
     if net.layers and net.layer:
         raise NetError(f"{name}: has both `layer` and `layers`, of the formats of today and V1: use "
                        "one of them")
-    new, old_layers = NetParameter(), list(net.layers)
+    new = NetParameter()
     new.CopyFrom(net)
-    if any(layer.HasField("layer") for layer in net.layers):
+    old_layers = list(new.layers)
+    if any(layer.HasField("layer") for layer in old_layers):
         old_layers, places = from_v0(old_layers, places, set(net.input))
     for layer in old_layers:
         move_transformation(layer)

@@ -89,6 +89,13 @@ def test_transformation_fields_move(old, new, message):
         transform_param {{ force_gray: true scale: 0.5 mean_file: "m" crop_size: 3 mirror: true }} }}""")
 
 
+def test_what_is_handed_in_stays_as_it_is():
+    old = net_of('input: "x" layers { type: DATA data_param { scale: 2 } }')
+    before = old.SerializeToString()
+    new, _ = upgrade.upgrade_net(old, ["p"], "n")
+    assert new.layer[0].transform_param.scale == 2 and old.SerializeToString() == before
+
+
 # type, V0 fields, today's type, today's fields
 V0_LAYERS = [
     ("accuracy", "", "Accuracy", ""), ("bnll", "", "BNLL", ""),
