@@ -199,7 +199,7 @@ def test_a_loss_gives_one_number_a_batch():
     assert_allclose(out["loss"], [(np.square(x[k:k + 2])).sum() / 4 for k in (0, 2, 4)], rtol=1e-6)
 
 
-def test_names_of_pycaffe(caplog):
+def test_names_of_pycaffe(caplog, monkeypatch):
     for name in ("Net", "SGDSolver", "NesterovSolver", "AdaGradSolver", "RMSPropSolver",
                  "AdaDeltaSolver", "AdamSolver", "NetSpec", "Classifier", "get_solver", "TRAIN",
                  "TEST", "set_random_seed", "layer_type_list", "to_proto", "log", "set_mode_cpu",
@@ -210,6 +210,7 @@ def test_names_of_pycaffe(caplog):
     with caplog.at_level(logging.INFO, "minicaffe"):
         caffe.log("five % of it")
     assert caplog.messages == ["five % of it"]
+    monkeypatch.setattr(seed, "_default", None)                # put back at the end
     caffe.set_random_seed(5)
     first, second = (caffe.Net(small_net(), caffe.TEST).params["fc8"][0].data for _ in range(2))
     assert_array_equal(first, second)
@@ -219,7 +220,7 @@ def test_import_is_light():
     """Optional packages, and slow ones that few need, are imported on use."""
     code = ("import sys, minicaffe\n"
             "print([m for m in ('PIL', 'h5py', 'graphviz', 'lmdb', 'matplotlib', 'tqdm', "
-            "'scipy.ndimage') if m in sys.modules])")
+            "'scipy.io', 'scipy.ndimage') if m in sys.modules])")
     path = os.path.dirname(os.path.dirname(caffe.__file__))
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                          env={**os.environ, "PYTHONPATH": path})

@@ -11,6 +11,8 @@ def main(argv=None):
     parser.add_argument("folder", metavar="FOLDER", help="where the .bin files are")
     parser.add_argument("out", metavar="OUT_FOLDER",
                         help="where cifar10_train_lmdb and cifar10_test_lmdb are made")
+    parser.add_argument("db_type", metavar="lmdb", nargs="?", default="lmdb", choices=("lmdb",),
+                        help="kept for Caffe's command lines: always lmdb")
     args = parser.parse_args(argv)
     for path, count in convert_cifar(args.folder, args.out).items():
         print(f"{path}: {count} records")

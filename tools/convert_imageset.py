@@ -30,6 +30,8 @@ def main(argv=None):
     parser.add_argument("--encoded", action="store_true", help="store picture files, not pixels")
     parser.add_argument("--encode_type", default="", metavar="png|jpg|...",
                         help="store files of this format (default: each picture's own)")
+    parser.add_argument("--backend", "-backend", default="lmdb", choices=("lmdb",),
+                        help="kept for Caffe's command lines: always lmdb")
     args = parser.parse_args(argv)
     size = args.resize_height, args.resize_width
     if min(size) < 0 or (min(size) == 0 and max(size) > 0):

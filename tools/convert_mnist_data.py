@@ -13,6 +13,8 @@ def main(argv=None):
     parser.add_argument("images", metavar="IMAGES", help="the IDX file of images")
     parser.add_argument("labels", metavar="LABELS", help="the IDX file of labels")
     parser.add_argument("out", metavar="OUT_LMDB", help="the new database, a folder")
+    parser.add_argument("--backend", "-backend", default="lmdb", choices=("lmdb",),
+                        help="kept for Caffe's command lines: always lmdb")
     args = parser.parse_args(argv)
     print(f"{args.out}: {convert_mnist(args.images, args.labels, args.out)} records")
 

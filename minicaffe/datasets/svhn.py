@@ -1,7 +1,8 @@
 """The cropped digits of SVHN in the official .mat files."""
 
+import importlib
+
 import numpy as np
-import scipy.io
 
 from ..errors import DataError
 from .base import ArrayDataset, check_counts, resolve
@@ -32,7 +33,7 @@ class SvhnDataset(ArrayDataset):
 def _read_mat(path):
     """X and y (flat) of a .mat file."""
     try:
-        arrays = scipy.io.loadmat(path, variable_names=("X", "y"))
+        arrays = importlib.import_module("scipy.io").loadmat(path, variable_names=("X", "y"))
     except Exception as error:              # of damaged bytes loadmat makes any error there is
         raise DataError(f"{path}: not a readable .mat file: {error}") from error
     missing = [name for name in ("X", "y") if name not in arrays]

@@ -50,7 +50,7 @@ def mnist(here):
 
 
 def test_mnist(run_tool, here, mnist):
-    result = run_tool("convert_mnist_data", "images-idx3", "labels-idx1", "db")
+    result = run_tool("convert_mnist_data", "images-idx3", "labels-idx1", "db", "--backend=lmdb")
     assert (result.code, result.out, result.err) == (0, "db: 2345 records\n", "")
     found = records("db")
     assert [key for key, _ in found] == [f"{i:08d}" for i in range(2345)]
@@ -115,7 +115,7 @@ def test_cifar(run_tool, here, kind, label_bytes, train, test):
         assert [key for key, _ in found] == [f"{i:05d}" for i in range(len(expected))]
         assert_array_equal([datum.label for _, datum in found], expected[:, label_bytes - 1])
         assert_array_equal([array(d).ravel() for _, d in found], expected[:, label_bytes:])
-    again = run_tool("convert_cifar_data", "bin", "out")
+    again = run_tool("convert_cifar_data", "bin", "out", "lmdb")
     assert again.code == 1 and "out/" in again.err and "exists already" in again.err
 
 
@@ -204,7 +204,7 @@ def test_resizing_keeps_constants_and_interpolates_between_centres():
 
 def test_mean(run_tool, here, mnist):
     run_tool("convert_mnist_data", "images-idx3", "labels-idx1", "db")
-    result = run_tool("compute_image_mean", "db", "mean.binaryproto")
+    result = run_tool("compute_image_mean", "-backend=lmdb", "db", "mean.binaryproto")
     assert result.code == 0 and result.out.splitlines() == [
         "2345 images of 6 x 5", "Number of channels: 1",
         f"mean_value channel [0]: {mnist[0].mean():g}"]
