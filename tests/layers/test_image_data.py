@@ -102,13 +102,15 @@ def test_pictures_resized(make):
 def test_crop_and_mirror_are_drawn_picture_by_picture(make):
     layer, top = make("batch_size: 7", "crop_size: 3 mirror: true", phase="TRAIN")
     assert top[0].shape == (7, 3, 3, 3)
-    places = set()
-    for image, whole in zip(batches(layer, top, 1)[0][0], as_caffe(PICTURES)):
+    places, got = set(), batches(layer, top, 2)
+    for image, whole in zip(got[0][0], as_caffe(PICTURES)):
         found = [(y, x, flip) for y in range(4) for x in range(3) for flip in (1, -1)
                  if (whole[:, y:y + 3, x:x + 3][..., ::flip] == image).all()]
         assert len(found) == 1
         places.add(found[0])
     assert len(places) > 2
+    layer.position = 1
+    assert_array_equal(batches(layer, top, 1)[0][0], got[1][0])
 
 
 def test_sizes_may_differ_where_a_crop_makes_them_equal(make, tmp_path):
