@@ -7,7 +7,7 @@ from minicaffe.proto import caffe_pb2, text
 
 
 def layer(name, type_name, bottom=(), top=None, more=""):
-    """The text of one layer; bottom and top are names separated by spaces, top is `name` if None."""
+    """The text of one layer; bottom and top: names separated by spaces, top `name` if None."""
     bottom = bottom.split() if isinstance(bottom, str) else bottom
     top = [name] if top is None else top.split()
     ends = [f'bottom: "{b}"' for b in bottom] + [f'top: "{t}"' for t in top]

@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import minicaffe as caffe
 from minicaffe import layers as L, params as P
 from minicaffe.errors import Error, NetError
+from minicaffe.net import seed
 
 
 @pytest.fixture

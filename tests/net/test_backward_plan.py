@@ -134,10 +134,11 @@ def test_force_backward_before_a_silence():
 # ---- against the idea itself: leaving out must not change what is computed
 
 def random_net(rng):
-    """A random graph of layers, some fixed, some in place, some that lead nowhere; and its losses."""
+    """A random graph of layers, some fixed, some in place, some to nowhere; and its losses."""
     source, blobs, read = DATA, ["x"], {"x"}
     for i in range(rng.integers(3, 9)):
-        kind, bottom, name = rng.choice(["ip", "tanh", "in place", "sum"]), rng.choice(blobs), f"l{i}"
+        kind, name = rng.choice(["ip", "tanh", "in place", "sum"]), f"l{i}"
+        bottom = rng.choice(blobs)
         if kind == "in place":
             if bottom not in read:              # or its reader would see another value
                 source += layer(name, "Sigmoid", bottom, bottom)

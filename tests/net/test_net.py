@@ -17,7 +17,8 @@ from minicaffe.proto import caffe_pb2, weights
 
 DATA = inputs(x=(4, 5), label=(4,))
 LOSS = layer("loss", "SoftmaxWithLoss", "c label")
-SMALL = "name: 'small' " + DATA + ip("a", "x", 6) + layer("r", "ReLU", "a", "a") + ip("c", "a") + LOSS
+SMALL = "name: 'small' " + DATA + ip("a", "x", 6) + layer("r", "ReLU", "a", "a") + ip("c", "a") \
+    + LOSS
 
 
 def file_of(tmp_path, text, name="net.prototxt"):
@@ -64,7 +65,8 @@ def test_a_top_left_out_of_the_file_is_no_output():
 
 
 def test_multipliers():
-    net = build(DATA + ip("c", "x", more="param { lr_mult: 0.5 decay_mult: 2 } param { lr_mult: 3 }"))
+    net = build(DATA + ip("c", "x", more="""
+        param { lr_mult: 0.5 decay_mult: 2 } param { lr_mult: 3 }"""))
     assert net.params_lr == [0.5, 3] and net.params_weight_decay == [2, 1]
 
 
@@ -252,7 +254,8 @@ def test_multipliers_of_a_shared_parameter():
     assert build(shared("lr_mult: 2")).params_lr[0] == 2
     assert build(shared("", "lr_mult: 2")).params_lr[0] == 2
     assert build(shared("lr_mult: 2", "lr_mult: 2 decay_mult: 0")).params_weight_decay[0] == 0
-    with pytest.raises(LayerError, match="'d'.*shared parameter 'w' has lr_mult 3 here and 2 in layer 'a'"):
+    with pytest.raises(LayerError, match="'d'.*shared parameter 'w' has lr_mult 3 here and "
+                                         "2 in layer 'a'"):
         build(shared("lr_mult: 2", "lr_mult: 3"))
     with pytest.raises(LayerError, match="decay_mult 0 here and 2 in layer 'a'"):
         build(shared("decay_mult: 2", "decay_mult: 0"))
@@ -332,8 +335,8 @@ def test_layers_are_matched_by_name(tmp_path):
 def test_a_clash_of_shapes_says_both_and_the_way_out(tmp_path):
     build(SMALL).save(tmp_path / "w")
     other = build(DATA + ip("a", "x", 7))
-    with pytest.raises(WeightsError, match=r"w: layer 'a', blob 0 has shape \(6, 5\) there, \(7, 5\) "
-                                           r"in the net; to learn it anew, rename the layer"):
+    with pytest.raises(WeightsError, match=r"w: layer 'a', blob 0 has shape \(6, 5\) there, "
+                                           r"\(7, 5\) in the net; to learn it anew, rename"):
         other.copy_from(tmp_path / "w")
 
 
@@ -359,7 +362,8 @@ def test_shapes_of_old_files():
     net.copy_from(stored(num=1, channels=1, height=3, width=5))
     assert_array_equal(net.params["c"][0].data, np.arange(15).reshape(3, 5))
     assert_array_equal(net.params["c"][1].data, range(3))
-    for clash in dict(num=3, channels=5, height=1, width=1), dict(num=1, channels=1, height=5, width=3):
+    for clash in (dict(num=3, channels=5, height=1, width=1),
+                  dict(num=1, channels=1, height=5, width=3)):
         with pytest.raises(WeightsError, match=r"\(3, 5\) in the net"):
             net.copy_from(stored(**clash))
 
@@ -383,7 +387,8 @@ def test_weights_in_the_file_itself():
 
 
 @pytest.mark.parametrize("content, message", [
-    (None, "w: can't be read: no such file"), (b"", "w: .*empty"), (b"name: 'x'", "w: is a text file")])
+    (None, "w: can't be read: no such file"), (b"", "w: .*empty"),
+    (b"name: 'x'", "w: is a text file")])
 def test_what_is_no_weights_file(tmp_path, content, message):
     if content is not None:
         (tmp_path / "w").write_bytes(content)
@@ -397,7 +402,7 @@ def test_sharing_weights():
     net.params["a"][0].data[...] = 7
     assert (other.params["a"][0].data == 7).all()
     assert not np.shares_memory(other.params["a"][0].diff, net.params["a"][0].diff)
-    with pytest.raises(WeightsError, match=r"layer 'a', blob 0: shape \(6, 5\) in one net, \(7, 5\)"):
+    with pytest.raises(WeightsError, match=r"'a', blob 0: shape \(6, 5\) in one net, \(7, 5\)"):
         build(DATA + ip("a", "x", 7)).share_with(net)
     with pytest.raises(WeightsError, match="layer 'a' has 2 blobs in one net, 0 in the other"):
         build(DATA + layer("a", "ReLU", "x")).share_with(net)
@@ -530,21 +535,23 @@ def test_a_net_that_was_saved_is_a_source_too():
 
 
 BAD = [
-    (DATA + ip("a", "y"), "net.prototxt:2: layer 'a' .InnerProduct.: unknown bottom 'y' .bottom 0.: "
-                          "no layer of this phase makes it"),
-    (DATA + ip("a", "b") + ip("b", "x"), "net.prototxt:2: layer 'a'.*: unknown bottom 'b' .*: layer "
-                                         "'b' makes it only later, at .*net.prototxt:4"),
-    (DATA + ip("a", "b") + ip("b", "a"), "unknown bottom 'b' .*from this layer's own top by layer 'b'"
-                                         ": a cycle"),
+    (DATA + ip("a", "y"), "net.prototxt:2: layer 'a' .InnerProduct.: unknown bottom 'y' "
+                          ".bottom 0.: no layer of this phase makes it"),
+    (DATA + ip("a", "b") + ip("b", "x"), "net.prototxt:2: layer 'a'.*: unknown bottom 'b' .*: "
+                                         "layer 'b' makes it only later, at .*net.prototxt:4"),
+    (DATA + ip("a", "b") + ip("b", "a"), "unknown bottom 'b' .*from this layer's own top by "
+                                         "layer 'b': a cycle"),
     (DATA + ip("a", "d") + ip("b", "a") + ip("d", "b"), "own top by layer 'd': a cycle"),
     (DATA + ip("a", "a"), "own top by layer 'a': a cycle"),
-    (DATA + ip("a", "x") + ip("b", "x", top="a"), "net.prototxt:4: layer 'b': top 'a' is already made "
-                                                  "by layer 'a'"),
-    (inputs(x=(1, 2)) + layer("s", "Slice", "x", "a a"), "layer 's': top 'a' is already made by layer 's'"),
+    (DATA + ip("a", "x") + ip("b", "x", top="a"), "net.prototxt:4: layer 'b': top 'a' is "
+                                                  "already made by layer 'a'"),
+    (inputs(x=(1, 2)) + layer("s", "Slice", "x", "a a"),
+     "layer 's': top 'a' is already made by layer 's'"),
     (DATA + layer("a", "InerProduct", "x"), "net.prototxt:2: layer 'a': unknown layer type "
                                             "'InerProduct': did you mean 'InnerProduct'"),
     (DATA + layer("a", "?", "x"), "unknown layer type '\\?': known are .*Convolution.*"),
-    (DATA + layer("a", "ReLU", "x label"), "layer 'a' .ReLU.: takes 1 bottom blob.s., the file gives 2"),
+    (DATA + layer("a", "ReLU", "x label"),
+     "layer 'a' .ReLU.: takes 1 bottom blob.s., the file gives 2"),
     (DATA + layer("a", "ReLU", "x", ""), "takes 1 top blob.s., the file gives 0"),
     (DATA + layer("a", "SoftmaxWithLoss", "x"), "takes 2 bottom blob.s., the file gives 1"),
     (DATA + ip("a", "x", 0), "net.prototxt:2: layer 'a' .InnerProduct.: num_output 0"),
@@ -593,8 +600,8 @@ def test_the_first_layer_that_is_not_finite():
 
 def test_debug_info(caplog):
     caplog.set_level(logging.INFO, "minicaffe")
-    net = build("debug_info: true " + DATA + ip("c", "x", more="param { name: 'w' } param { lr_mult: 0 }")
-                + LOSS)
+    c = ip("c", "x", more="param { name: 'w' } param { lr_mult: 0 }")
+    net = build("debug_info: true " + DATA + c + LOSS)
     net.forward()
     net.backward()
 

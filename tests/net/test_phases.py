@@ -80,7 +80,7 @@ def test_phases_as_words():
 
 
 def test_both_kinds_of_rules_at_once():
-    with pytest.raises(NetError, match="layer 1: layer 'a' has include and exclude rules: only one"):
+    with pytest.raises(NetError, match="1: layer 'a' has include and exclude rules: only one"):
         names("include { phase: TEST } exclude { stage: 'x' }")
 
 

@@ -70,7 +70,8 @@ def test_a_loss_weight_of_zero_is_no_reader():
 
 
 def test_the_other_tops_keep_their_weights():
-    layers = split(inputs(x=(2, 4)) + layer("s", "Slice", "x", "p q", "loss_weight: 2 loss_weight: 3")
+    layers = split(inputs(x=(2, 4))
+                   + layer("s", "Slice", "x", "p q", "loss_weight: 2 loss_weight: 3")
                    + layer("r", "ReLU", "p"))
     assert list(layers[1].loss_weight) == [0, 3] and list(layers[2].loss_weight) == [2, 0]
 
@@ -111,7 +112,8 @@ def test_a_loss_that_somebody_reads_counts_once(weight):
 
 
 def test_a_weighted_inner_blob_adds_its_gradient():
-    source = LOSS + ip("a", "x", more="loss_weight: 0.5") + layer("loss", "SoftmaxWithLoss", "a label")
+    source = LOSS + ip("a", "x", more="loss_weight: 0.5") \
+        + layer("loss", "SoftmaxWithLoss", "a label")
     net, plain = build(source), build(source.replace("loss_weight: 0.5", ""))
     for n in net, plain:
         n.forward()

@@ -22,7 +22,8 @@ def geometries(draw, axes=(1, 3)):
                  for d, k, o, t, p in zip(dilation, kernel, output, stride, pad))
     output = tuple((s + 2 * p - d * (k - 1) - 1) // t + 1
                    for s, p, d, k, t in zip(size, pad, dilation, kernel, stride))
-    return draw(st.integers(1, 3)), draw(st.integers(1, 2)), size, kernel, stride, pad, dilation, output
+    m, channels = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    return m, channels, size, kernel, stride, pad, dilation, output
 
 
 def loaded(images, size, pad):

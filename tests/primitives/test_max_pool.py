@@ -26,9 +26,9 @@ def geometries(draw):
 def windows(kernel, stride, pad, size, output):
     """For each output place: the places of its window within the plane, in row order."""
     for i, j in np.ndindex(*output):
-        rows = range(max(0, i * stride[0] - pad[0]), min(size[0], i * stride[0] - pad[0] + kernel[0]))
-        columns = range(max(0, j * stride[1] - pad[1]),
-                        min(size[1], j * stride[1] - pad[1] + kernel[1]))
+        top, left = i * stride[0] - pad[0], j * stride[1] - pad[1]
+        rows = range(max(0, top), min(size[0], top + kernel[0]))
+        columns = range(max(0, left), min(size[1], left + kernel[1]))
         yield (i, j), [(r, c) for r in rows for c in columns]
 
 

@@ -91,7 +91,8 @@ def test_nothing_runs_any_more_when_the_exception_is_out(threads):
 
 
 def blas_threads():
-    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+    return [library["num_threads"] for library in threadpool_info()
+            if library["user_api"] == "blas"]
 
 
 def test_one_blas_thread_and_back():
@@ -110,7 +111,8 @@ def test_one_blas_thread_and_back():
 # ---- the same bits whatever the number of threads
 
 LAYERS = [("Convolution", (67, 6, 13, 13), dict(num_output=8, kernel_size=[3], pad=[1])),
-          ("Convolution", (67, 6, 13, 13), dict(num_output=4, kernel_size=[5], stride=[2], group=2)),
+          ("Convolution", (67, 6, 13, 13), dict(num_output=4, kernel_size=[5], stride=[2],
+                                                     group=2)),
           ("Convolution", (131, 3, 24, 24), dict(num_output=6, kernel_size=[5])),
           ("Pooling", (61, 16, 25, 25), dict(pool="MAX", kernel_size=3, stride=2)),
           ("Pooling", (61, 16, 25, 25), dict(pool="MAX", kernel_size=2, stride=2, pad=1)),

@@ -8,7 +8,8 @@ from minicaffe.solver.lr_policy import POLICIES, LearningRate
 
 
 def rate(**fields):
-    return LearningRate(caffe_pb2.SolverParameter(**{"base_lr": 0.5, **fields}), "solver.prototxt: ")
+    param = caffe_pb2.SolverParameter(**{"base_lr": 0.5, **fields})
+    return LearningRate(param, "solver.prototxt: ")
 
 
 CASES = [(dict(lr_policy="fixed"), lambda i: 0.5),
@@ -41,7 +42,8 @@ def test_multistep_advances_one_step_an_iteration():
     lr = rate(lr_policy="multistep", gamma=0.5, stepvalue=[3, 3])
     assert [lr(i) for i in range(7)] == [0.5, 0.5, 0.5, 0.25, 0.125, 0.125, 0.125]
     lr = rate(lr_policy="multistep", gamma=0.5, stepvalue=[3, 3])
-    assert [(lr(i), lr(i), lr(i))[2] for i in range(7)] == [0.5, 0.5, 0.5, 0.25, 0.125, 0.125, 0.125]
+    thrice = [(lr(i), lr(i), lr(i)) for i in range(7)]
+    assert [rates[2] for rates in thrice] == [0.5, 0.5, 0.5, 0.25, 0.125, 0.125, 0.125]
 
 
 def test_current_step_is_counted_and_may_be_restored():

@@ -141,8 +141,9 @@ def test_a_parameter_with_rate_zero_is_left_alone():
 
 def test_shared_parameters_are_updated_once():
     """x w w with one w: gradients summed, one history, one decay, counted once by the norm."""
-    net = inputs(x=(4, 5), label=(4,)) + ip("a", "x", 5, more="param { name: 'w' } param { lr_mult: 0 }") \
-        + ip("b", "a", 5, more="param { name: 'w' } param { lr_mult: 0 }") \
+    fields = "param { name: 'w' } param { lr_mult: 0 }"
+    net = inputs(x=(4, 5), label=(4,)) + ip("a", "x", 5, more=fields) \
+        + ip("b", "a", 5, more=fields) \
         + layer("loss", "SoftmaxWithLoss", "b label")
     solver = make_solver(net, momentum=0.5, clip_gradients=0.0078125, weight_decay=0.25)
     assert len(solver.history) == 3
@@ -194,7 +195,8 @@ def test_the_class_follows_the_type(tmp_path):
 def test_a_net_is_looked_for_beside_the_solver_too(tmp_path, monkeypatch):
     (tmp_path / "nets").mkdir()
     (tmp_path / "nets" / "net.prototxt").write_text(NET)
-    (tmp_path / "nets" / "solver.prototxt").write_text(text.to_text(make_param(None, net="net.prototxt")))
+    solver = text.to_text(make_param(None, net="net.prototxt"))
+    (tmp_path / "nets" / "solver.prototxt").write_text(solver)
     monkeypatch.chdir(tmp_path)
     assert caffe.get_solver("nets/solver.prototxt").net.name == "small"
     (tmp_path / "net.prototxt").write_text(NET.replace("small", "other"))
@@ -256,9 +258,10 @@ def test_numbers_that_do_not_fit(fields, message):
 
 def test_states_of_training_and_test_nets():
     """The phase, then what the net says, then the solver's state of it."""
-    marks = "".join(layer(f"m{i}", "ReLU", "x", more=f"include {{ {rule} }}") for i, rule in enumerate(
-        ["phase: TRAIN", "phase: TEST", "stage: 'own'", "stage: 'a'", "stage: 'b'", "min_level: 2",
-         "phase: TEST stage: 'own' stage: 'b' min_level: 2"]))
+    rules = ["phase: TRAIN", "phase: TEST", "stage: 'own'", "stage: 'a'", "stage: 'b'",
+             "min_level: 2", "phase: TEST stage: 'own' stage: 'b' min_level: 2"]
+    marks = "".join(layer(f"m{i}", "ReLU", "x", more=f"include {{ {rule} }}")
+                    for i, rule in enumerate(rules))
     solver = make_solver("state { stage: 'own' level: 1 } " + NET + marks, test_iter=[1, 1, 1],
                          test_interval=1, train_state=dict(stage=["a"]),
                          test_state=[dict(stage=["b"], level=2), dict(), dict(phase="TRAIN")])
@@ -298,10 +301,11 @@ def test_outputs_are_means_over_the_batches():
     assert means["loss"] == pytest.approx(np.mean([gradient(w, b, 100 + k)[0] for k in range(5)]))
 
 
-@pytest.mark.parametrize("start, initialization, expected", [(0, True, [0, 3, 6]),
-                                                             (0, False, [3, 6]), (3, False, [3, 6])])
+@pytest.mark.parametrize("start, initialization, expected", [
+    (0, True, [0, 3, 6]), (0, False, [3, 6]), (3, False, [3, 6])])
 def test_tests_come_every_test_interval(start, initialization, expected):
-    solver = make_solver(TEST_NET, test_iter=[1], test_interval=3, test_initialization=initialization)
+    solver = make_solver(TEST_NET, test_iter=[1], test_interval=3,
+                         test_initialization=initialization)
     tested = []
     solver.test_all = lambda: tested.append(solver.iter)
     solver.iter = start
@@ -321,8 +325,8 @@ def test_log_lines_are_caffe_s(caplog):
     solver = make_solver(TEST_NET.replace('top: "loss"', 'top: "loss" loss_weight: 2'), display=2,
                          max_iter=4, test_iter=[2], test_interval=4, test_compute_loss=True,
                          lr_policy="step", gamma=0.5, stepsize=2)
-    losses = []
-    solver.add_callback(on_gradients_ready=lambda: losses.append(float(solver.net.blobs["loss"].data)))
+    losses, loss = [], solver.net.blobs["loss"]
+    solver.add_callback(on_gradients_ready=lambda: losses.append(float(loss.data)))
     solver.test_nets[0].layers[0].forward = lambda bottom, top: None          # x = 0, label = 0
     results = []
     solver.reporters.append(lambda event: results.append(event["outputs"])
@@ -475,8 +479,8 @@ def test_a_loss_that_is_not_finite():
     solver.step(1)
     solver.net.params["c"][1].data[0] = np.nan
     before = solver.net.params["c"][0].data.copy()
-    with pytest.raises(SolverError, match="iteration 1: the loss is nan: the first layer whose output "
-                                          "isn't finite is 'c' .blob 'c'.; a smaller base_lr or"):
+    with pytest.raises(SolverError, match="iteration 1: the loss is nan: the first layer whose "
+                                          "output isn't finite is 'c' .blob 'c'.; a smaller base_lr"):
         solver.step(1)
     assert_array_equal(solver.net.params["c"][0].data, before)      # no update from it
 
