@@ -4,6 +4,7 @@ import numpy as np
 
 from . import io
 from .backend import to_numpy
+from .errors import NetError
 from .net import Net
 from .proto.caffe_pb2 import TEST
 
@@ -20,6 +21,8 @@ class Classifier(Net):
     def __init__(self, model_file, pretrained_file, image_dims=None, mean=None, input_scale=None,
                  raw_scale=None, channel_swap=None):
         super().__init__(model_file, TEST, weights=pretrained_file)
+        if not self.inputs or len(self.blobs[self.inputs[0]].shape) != 4:
+            raise NetError(f"{model_file}: a Classifier needs an Input layer of shape N x K x H x W")
         in_ = self.inputs[0]
         self.transformer = io.Transformer({in_: self.blobs[in_].shape})
         self.transformer.set_transpose(in_, (2, 0, 1))
@@ -31,6 +34,9 @@ class Classifier(Net):
                 setter(in_, given)
         self.crop_dims = np.array(self.blobs[in_].shape[2:])
         self.image_dims = tuple(image_dims) if image_dims else tuple(self.crop_dims)
+        if (np.array(self.image_dims) < self.crop_dims).any():
+            raise NetError(f"image_dims {self.image_dims} are smaller than the input of "
+                           f"{model_file}, {tuple(map(int, self.crop_dims))}")
 
     def predict(self, inputs, oversample=True):
         """Scores (N, classes) of N images (H, W, K).

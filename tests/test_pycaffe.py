@@ -166,6 +166,16 @@ def test_classifier_is_the_mean_over_crops(deployed):
         assert_allclose(mean, np.mean([score(crop) for crop in crops], axis=0), rtol=1e-4)
 
 
+def test_bad_classifiers(deployed, tmp_path):
+    with pytest.raises(NetError, match=r"image_dims \(16, 11\) are smaller .* \(12, 12\)"):
+        caffe.Classifier(*deployed, image_dims=(16, 11))
+    (tmp_path / "flat.prototxt").write_text(str(L.InnerProduct(
+        L.Input(input_param=dict(shape=dict(dim=[2, 3]))), num_output=2).to_proto()))
+    caffe.Net(str(tmp_path / "flat.prototxt"), caffe.TEST).save(tmp_path / "flat.caffemodel")
+    with pytest.raises(NetError, match="flat.prototxt: a Classifier needs an Input layer of shape"):
+        caffe.Classifier(str(tmp_path / "flat.prototxt"), str(tmp_path / "flat.caffemodel"))
+
+
 def test_forward_all_and_forward_backward_all():
     net = caffe.Net(small_net(), caffe.TEST, seed=1)
     data = np.random.default_rng(2).normal(size=(10, 3, 12, 12)).astype(np.float32)
