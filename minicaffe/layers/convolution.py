@@ -69,7 +69,8 @@ class WindowLayer(Layer):
             raise self.error(f"kernel {self.kernel} with dilation {self.dilation} is larger than "
                              f"its input {size} with pad {self.pad}")
         if self.geometry.cyclic and any(p > s for p, s in zip(self.pad, size)):
-            raise self.error(f"pad {self.pad} with pad_mode CYCLIC is larger than the image, {size}")
+            raise self.error(f"pad {self.pad} with pad_mode CYCLIC is larger than the image, "
+                             f"{size}")
         return output
 
     def images(self, blobs, what):
@@ -210,7 +211,8 @@ class Deconvolution(LearntWindows):
 class Im2col(WindowLayer):
     """The windows that Convolution weighs, laid out as channels.
 
-    bottom[0]  x  N x C x S_1 ..        top[0]  y  N x (C kernel_1 ..) x O_1 .., O_i as Convolution's
+    bottom[0]  x  N x C x S_1 ..        top[0]  y  N x (C kernel_1 ..) x O_1 ..
+    O_i as Convolution's
     forward:   y[n, (c, t_1 ..), o_1 ..] = padded x[n, c, stride_i o_i + dilation_i t_i ..]
     backward:  dx = each dy added to where it came from (col2im)
     Source: im2col_layer.cpp.
@@ -240,7 +242,8 @@ class Im2col(WindowLayer):
             return
         columns = self.xp.moveaxis(top[0].diff.reshape(self.columns_shape), 0, -1)
         self.padded.fill(0)
-        im2col.add_windows(self.padded, columns, self.kernel, self.stride, self.dilation, self.output)
+        im2col.add_windows(self.padded, columns, self.kernel, self.stride, self.dilation,
+                           self.output)
         if self.geometry.cyclic:
             im2col.unwrap(self.padded, self.pad)
         im2col.store(self.images(bottom, "diff")[0], self.padded, self.pad)

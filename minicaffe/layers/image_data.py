@@ -20,7 +20,7 @@ class ImageData(PrefetchingLayer):
     top[0]  data   batch_size x C x H x W   (C = 3: blue, green, red; 1 with is_color: false)
     top[1]  label  (batch_size,)            may be left out
     source holds `path label` a line; root_folder goes in front of each path. Pictures are resized
-    to new_height x new_width if given; otherwise they must be of one size, at least after crop_size.
+    to new_height x new_width if given; if not, they must be of one size, or crop_size makes them.
     Batches follow each other in file order and wrap around, or with `shuffle` in a new order every
     epoch. rand_skip leaves out a random number of pictures, below it, at the start.
     Source: image_data_layer.cpp.
@@ -91,5 +91,5 @@ class WindowData(Layer):
     num_bottom, num_top = 0, (1, 2)
 
     def setup(self, bottom, top):
-        raise self.error("WindowData is not supported: cut the windows out beforehand and read them "
-                         "with ImageData or Data")
+        raise self.error("WindowData is not supported: cut the windows out beforehand and read "
+                         "them with ImageData or Data")

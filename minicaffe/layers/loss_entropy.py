@@ -1,4 +1,4 @@
-"""Losses that are cross-entropies: of given probabilities, of sigmoids, with weighted confusions."""
+"""Losses that are cross-entropies: of probabilities, of sigmoids, with weighted confusions."""
 
 from ..blob import Blob
 from ..errors import FileError
@@ -41,8 +41,8 @@ class MultinomialLogisticLoss(LabelledLoss):
     def reshape(self, bottom, top):
         p, labels = bottom
         if not p.shape or labels.size != p.shape[0]:
-            raise self.error(f"{labels.size} labels (shape {labels.shape}) do not fit probabilities "
-                             f"of shape {p.shape}: one a sample is needed")
+            raise self.error(f"{labels.size} labels (shape {labels.shape}) do not fit "
+                             f"probabilities of shape {p.shape}: one a sample is needed")
         self.rows = self.xp.arange(p.shape[0])
         top[0].reshape(())
 
@@ -160,8 +160,8 @@ class InfogainLoss(LabelledLoss):
                              f"of shape {x.shape}, which with axis {axis} need {O * I}")
         matrix = bottom[2] if len(bottom) == 3 else self.matrix
         if matrix.size != C * C:
-            raise self.error(f"a matrix H of shape {matrix.shape} does not fit {C} classes: it must "
-                             f"be {C} x {C}")
+            raise self.error(f"a matrix H of shape {matrix.shape} does not fit {C} classes: it "
+                             f"must be {C} x {C}")
         self.p.reshape_like(x)
         self.work.reshape(O, C, I)
         self.rows.reshape(O, I, C)

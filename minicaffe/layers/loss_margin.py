@@ -32,10 +32,11 @@ class ContrastiveLoss(Layer):
     def reshape(self, bottom, top):
         a, b, similar = bottom
         if a.num_axes < 2 or a.shape != b.shape or a.count(2) != 1:
-            raise self.error(f"bottoms 0 and 1 must both be N x C, they are {a.shape} and {b.shape}")
+            raise self.error(f"bottoms 0 and 1 must both be N x C, they are {a.shape} and "
+                             f"{b.shape}")
         if similar.size != a.shape[0]:
-            raise self.error(f"bottom 2 of shape {similar.shape} does not say of {a.shape[0]} pairs "
-                             "whether they are similar")
+            raise self.error(f"bottom 2 of shape {similar.shape} does not say of {a.shape[0]} "
+                             "pairs whether they are similar")
         self.difference.reshape(a.shape[:2])
         top[0].reshape(())
 

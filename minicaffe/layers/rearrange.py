@@ -25,8 +25,8 @@ class Crop(Layer):
         if x.num_axes != r.num_axes:
             raise self.error(f"bottoms of shapes {x.shape} and {r.shape} differ in number of axes")
         if len(offsets) not in (0, 1, cut):
-            raise self.error(f"offset is given {len(offsets)} times: give it once, or once for each "
-                             f"of the {cut} axes from axis {axis} on")
+            raise self.error(f"offset is given {len(offsets)} times: give it once, or once for "
+                             f"each of the {cut} axes from axis {axis} on")
         offsets = offsets if len(offsets) == cut else (offsets or [0]) * cut
         for i, (o, size) in enumerate(zip(offsets, r.shape[axis:]), axis):
             if o + size > x.shape[i]:
@@ -117,7 +117,7 @@ class SpaceToDepth(Layer):
                channel are neighbours, in row order
     inverse:   x (n, C b^2, H, W) to y (n, C, H b, W b), the inverse of the above
     backward:  dx = dy moved back
-    Source: an extension of ours; the order is that of sub-pixel convolution (Shi et al., CVPR 2016).
+    Source: an extension of ours; the order is sub-pixel convolution's (Shi et al., CVPR 2016).
     """
 
     message = "space_to_depth_param"
@@ -145,9 +145,11 @@ class SpaceToDepth(Layer):
 
     def _move(self, source, target, inverse):
         if inverse:
-            target.reshape(self.fine)[...] = source.reshape(self.coarse).transpose(0, 1, 4, 2, 5, 3)
+            coarse = source.reshape(self.coarse)
+            target.reshape(self.fine)[...] = coarse.transpose(0, 1, 4, 2, 5, 3)
         else:
-            target.reshape(self.coarse)[...] = source.reshape(self.fine).transpose(0, 1, 3, 5, 2, 4)
+            fine = source.reshape(self.fine)
+            target.reshape(self.coarse)[...] = fine.transpose(0, 1, 3, 5, 2, 4)
 
     def forward(self, bottom, top):
         self._move(bottom[0].data, top[0].data, self.param.inverse)

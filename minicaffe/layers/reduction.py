@@ -48,7 +48,8 @@ class Reduction(Layer):
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:
             return
-        p, x, dx = self.param, bottom[0].data.reshape(self.sizes), bottom[0].diff.reshape(self.sizes)
+        p = self.param
+        x, dx = bottom[0].data.reshape(self.sizes), bottom[0].diff.reshape(self.sizes)
         scale = self.coeff * top[0].diff.reshape(-1, 1)
         if p.operation == p.ASUM:
             self.xp.sign(x, out=dx)

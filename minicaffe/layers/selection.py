@@ -22,7 +22,8 @@ class ArgMax(Layer):
         x, p = bottom[0], self.param
         if p.HasField("axis"):
             self.axis = x.canonical_axis(p.axis)
-            size, shape = x.shape[self.axis], x.shape[:self.axis] + (p.top_k,) + x.shape[self.axis + 1:]
+            size = x.shape[self.axis]
+            shape = x.shape[:self.axis] + (p.top_k,) + x.shape[self.axis + 1:]
         else:
             if not x.shape:
                 raise self.error("the bottom has no axes: ArgMax keeps the first of them")
@@ -69,8 +70,8 @@ class BatchReindex(Layer):
     def reshape(self, bottom, top):
         x, indices = bottom
         if not x.shape or indices.num_axes != 1:
-            raise self.error(f"needs samples and one axis of indices, not bottoms of shapes {x.shape} "
-                             f"and {indices.shape}")
+            raise self.error(f"needs samples and one axis of indices, not bottoms of shapes "
+                             f"{x.shape} and {indices.shape}")
         top[0].reshape(indices.shape + x.shape[1:])
 
     def forward(self, bottom, top):

@@ -130,7 +130,8 @@ def test_several_bottoms_and_other_shapes(xp):
 @pytest.mark.parametrize("fields, message", [
     (dict(kernel_size=[3], pad=[4]), r"pad \(4, 4\) leaves nothing of an output of \(8, 8\)"),
     (dict(kernel_size=[3], group=2), "number of channels 3 must be .* of group 2"),
-    (dict(kernel_size=[3], pad=[3], pad_mode="CYCLIC"), r"pad \(3, 3\) .* CYCLIC is larger than .* \(2, 2\)"),
+    (dict(kernel_size=[3], pad=[3], pad_mode="CYCLIC"),
+     r"pad \(3, 3\) .* CYCLIC is larger than .* \(2, 2\)"),
     (dict(), "kernel must be given once or 2 times, not 0")])
 def test_errors(fields, message):
     with pytest.raises(LayerError, match="Deconvolution.*" + message):
@@ -157,7 +158,8 @@ def test_im2col_is_convolution_without_its_sum(xp, shape, fields):
     convolution.forward(bottom, same)
     w = to_numpy(convolution.blobs[0].data).reshape(4, -1)
     assert y.shape == (shape[0], w.shape[1], *same[0].shape[2:])
-    assert_allclose(np.moveaxis(np.tensordot(w, y, (1, 1)), 0, 1), to_numpy(same[0].data), rtol=1e-11)
+    expected = to_numpy(same[0].data)
+    assert_allclose(np.moveaxis(np.tensordot(w, y, (1, 1)), 0, 1), expected, rtol=1e-11)
     check_gradient(layer, bottom, top, samples=60)
 
 
@@ -178,7 +180,8 @@ def test_cyclic_padding(xp, shape, fields):
     layer, bottom, top = make_layer("Convolution", shape, xp=xp, pad_mode="CYCLIC", **fields)
     layer.forward(bottom, top)
     pad = layer.pad
-    wrapped = np.pad(to_numpy(bottom[0].data), [(0, 0), (0, 0)] + [(p, p) for p in pad], mode="wrap")
+    border = [(0, 0), (0, 0)] + [(p, p) for p in pad]
+    wrapped = np.pad(to_numpy(bottom[0].data), border, mode="wrap")
     plain, around, expected = make_layer("Convolution", wrapped.shape, xp=xp, values={0: wrapped},
                                          **{**fields, "pad": [0]})
     for blob, other in zip(plain.blobs, layer.blobs):
@@ -199,5 +202,7 @@ def test_a_shifted_image_gives_a_shifted_result(xp):
 
 
 def test_cyclic_padding_larger_than_the_image():
-    with pytest.raises(LayerError, match=r"pad \(7, 7\) with pad_mode CYCLIC is larger .* \(6, 7\)"):
-        make_layer("Convolution", (2, 3, 6, 7), pad_mode="CYCLIC", num_output=4, kernel_size=[3], pad=[7])
+    message = r"pad \(7, 7\) with pad_mode CYCLIC is larger .* \(6, 7\)"
+    with pytest.raises(LayerError, match=message):
+        make_layer("Convolution", (2, 3, 6, 7), pad_mode="CYCLIC", num_output=4, kernel_size=[3],
+                   pad=[7])

@@ -15,7 +15,7 @@ LABELS = np.array([3, 1, 4, 1, 5, 9, 2])
 
 @pytest.fixture
 def make(tmp_path):
-    """make(text of image_data_param, text of transform_param, ...): the layer, set up, and its tops."""
+    """make(text of image_data_param, of transform_param, ...): the layer, set up, and its tops."""
     (tmp_path / "pictures").mkdir()
     for i, picture in enumerate(PICTURES):
         Image.fromarray(picture).save(tmp_path / "pictures" / f"no {i}.png")
@@ -25,8 +25,9 @@ def make(tmp_path):
     def build(data="batch_size: 3", transform="", phase="TEST", tops=2, seed=7, source="list.txt",
               root="pictures/"):
         param = text_format.Merge(
-            f"name: 'pictures' type: 'ImageData' transform_param {{ {transform} }} image_data_param "
-            f"{{ source: '{tmp_path / source}' root_folder: '{tmp_path}/{root}' {data} }}",
+            f"name: 'pictures' type: 'ImageData' transform_param {{ {transform} }} "
+            f"image_data_param {{ source: '{tmp_path / source}' root_folder: '{tmp_path}/{root}' "
+            f"{data} }}",
             caffe_pb2.LayerParameter())
         layer = layer_class("ImageData")(param, phase, rng=np.random.default_rng(seed))
         top = [Blob() for _ in range(tops)]
@@ -72,7 +73,8 @@ def test_shuffle_gives_every_picture_once_an_epoch_and_continues_from_a_position
     layer, top = make("batch_size: 7 shuffle: true")
     got = batches(layer, top, 5)
     for data, label in got:
-        order = [next(i for i in range(7) if (as_caffe(PICTURES)[i] == image).all()) for image in data]
+        order = [next(i for i in range(7) if (as_caffe(PICTURES)[i] == image).all())
+                 for image in data]
         assert sorted(order) == list(range(7))
         assert_array_equal(label, LABELS[order])
     assert len({data.tobytes() for data, _ in got}) == 5
@@ -121,7 +123,8 @@ def test_sizes_may_differ_where_a_crop_makes_them_equal(make, tmp_path):
     assert_array_equal(data[0], as_caffe(PICTURES[:1])[0, :, 1:5, 0:4])
     assert_array_equal(data[1], as_caffe(PICTURES[:1])[0, :, :4, 0:4])
     layer, top = make("batch_size: 2", source="mixed.txt")
-    with pytest.raises(Error, match=r"small.png gives an image of \(3, 4, 5\), others give \(3, 6, 5\)"):
+    message = r"small.png gives an image of \(3, 4, 5\), others give \(3, 6, 5\)"
+    with pytest.raises(Error, match=message):
         layer.forward([], top)
 
 

@@ -92,7 +92,8 @@ def test_sigmoid_cross_entropy_of_large_scores(xp):
 
 
 def test_all_ignored_is_zero(xp):
-    layer, bottom, top = sigmoid(xp, (2, 2), [[3, 3], [3, 3]], ignore_label=3, normalization="VALID")
+    layer, bottom, top = sigmoid(xp, (2, 2), [[3, 3], [3, 3]], ignore_label=3,
+                                 normalization="VALID")
     assert loss(layer, bottom, top) == 0
     assert not backward_once(layer, bottom, top)[0].any()
 
@@ -124,7 +125,8 @@ def infogain(xp, shape, label_shape, axis, file=None, num_top=1, matrix=None, **
 def test_infogain_loss(xp, tmp_path, shape, label_shape, axis, ignore_label, mode, from_file):
     fields = {} if ignore_label is None else {"ignore_label": ignore_label}
     layer, bottom, top, H = infogain(xp, shape, label_shape, axis, normalization=mode,
-                                     file=tmp_path / "h.binaryproto" if from_file else None, **fields)
+                                     file=tmp_path / "h.binaryproto" if from_file else None,
+                                     **fields)
     rows = np.moveaxis(log_softmax(to_numpy(bottom[0].data), axis=axis), axis, -1)
     total = number = 0
     labels = to_numpy(bottom[1].data).astype(int).ravel()
@@ -156,7 +158,8 @@ def test_errors(xp, tmp_path):
     with pytest.raises(LayerError, match="needs the matrix H"):
         make_layer("InfogainLoss", [(4, 3), (4,)], xp=xp)
     with pytest.raises(LayerError, match="source: .*nothing.binaryproto"):
-        make_layer("InfogainLoss", [(4, 3), (4,)], xp=xp, source=str(tmp_path / "nothing.binaryproto"))
+        make_layer("InfogainLoss", [(4, 3), (4,)], xp=xp,
+                   source=str(tmp_path / "nothing.binaryproto"))
     with pytest.raises(LayerError, match=r"shape \(2, 3\) does not fit 3 classes"):
         make_layer("InfogainLoss", [(4, 3), (4,), (2, 3)], xp=xp)
     with pytest.raises(LayerError, match=r"3 labels \(shape \(3,\)\) do not fit"):

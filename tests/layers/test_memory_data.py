@@ -75,5 +75,5 @@ def test_other_errors(xp, net):
         with pytest.raises(LayerError, match=f"{field} must be given and positive"):
             make_layer("MemoryData", [], xp=xp, num_top=2, **{**FIELDS, field: 0})
     other = net_of("layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 1 } } }")
-    with pytest.raises(NetError, match=r"first layer is a MemoryData; this one's is 'in' \(Input\)"):
+    with pytest.raises(NetError, match=r"layer is a MemoryData; this one's is 'in' \(Input\)"):
         other.set_input_arrays(DATA, LABELS)

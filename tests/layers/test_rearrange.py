@@ -129,7 +129,8 @@ def test_reduction(xp, axis, coeff, operation):
 
 
 def test_reduction_of_asum_at_0_has_gradient_0(xp):
-    layer, bottom, top = make_layer("Reduction", (3,), xp=xp, operation="ASUM", values={0: [-2, 0, 5]})
+    layer, bottom, top = make_layer("Reduction", (3,), xp=xp, operation="ASUM",
+                                    values={0: [-2, 0, 5]})
     layer.forward(bottom, top)
     top[0].diff[...] = 3
     layer.backward(top, [True], bottom)

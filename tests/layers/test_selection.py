@@ -104,7 +104,8 @@ def filter_layer(xp, selector, shapes=((5, 2, 3),), **options):
                       values={len(shapes) - 1: selector}, **options)
 
 
-@pytest.mark.parametrize("selector", [[1, 0, -2, 0.1, 0], [1] * 5, [0] * 5, [[0], [0], [3], [0], [1]]])
+@pytest.mark.parametrize("selector", [[1, 0, -2, 0.1, 0], [1] * 5, [0] * 5,
+                                      [[0], [0], [3], [0], [1]]])
 def test_filter(xp, selector):
     layer, bottom, top = filter_layer(xp, selector, [(5, 2, 3), (5,)])
     assert top[0].shape == (5, 2, 3)
