@@ -19,7 +19,7 @@ class ReLU(ElementwiseLayer):
     """
 
     message = "relu_param"
-    scratch = 1
+    scratch = 2
 
     def setup(self, bottom, top):
         super().setup(bottom, top)
@@ -27,7 +27,7 @@ class ReLU(ElementwiseLayer):
             raise self.error(f"negative_slope {self.param.negative_slope:g} can't be in place: "
                              "the gradient needs the input's sign, which would be lost")
 
-    def values(self, x, y, leak):
+    def values(self, x, y, leak, _):
         xp, slope = self.xp, self.param.negative_slope
         if slope == 0:
             xp.maximum(x, 0, out=y)
@@ -35,18 +35,16 @@ class ReLU(ElementwiseLayer):
             xp.multiply(x, slope, out=leak)
             (xp.maximum if slope <= 1 else xp.minimum)(x, leak, out=y)
 
-    def gradient(self, x, y, dy, dx, leak):
-        xp, slope = self.xp, self.param.negative_slope
-        positive, = scratch_arrays(xp, 1, x.shape, bool)
-        xp.greater(x, 0, out=positive)
-        if slope == 0:
-            xp.multiply(dy, positive, out=dx)
-        else:
-            xp.multiply(dy, slope, out=leak)
-            xp.multiply(dy, positive, out=dx)
-            xp.logical_not(positive, out=positive)
-            xp.multiply(leak, positive, out=leak)
-            xp.add(dx, leak, out=dx)
+    def gradient(self, x, y, dy, dx, factor, leak):
+        xp = self.xp
+        xp.greater(x, 0, out=factor)
+        if 0 < self.param.negative_slope <= 1:
+            xp.maximum(factor, self.param.negative_slope, out=factor)
+        elif self.param.negative_slope != 0:
+            xp.less_equal(x, 0, out=leak)
+            leak *= self.param.negative_slope
+            factor += leak
+        xp.multiply(dy, factor, out=dx)
 
 
 @register_layer("Sigmoid")

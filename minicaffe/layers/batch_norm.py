@@ -59,8 +59,10 @@ class BatchNorm(Layer):
         top[0].reshape_like(bottom[0])
         if not self.stored:
             self.normalized.reshape_like(bottom[0])
-        self.blocks = Blocks(self.xp, *shape)
+        self.blocks = Blocks(self.xp, *shape, whole_channels=not self.stored)
         self.sums = self.blocks.buffer(3)
+        self.statistics = self.xp.zeros((2, self.channels))              # mean, variance
+        self.mean, self.inverse = self.xp.zeros((2, self.channels, 1), self.dtype)
         self.m = shape[0] * shape[2]
 
     def forward(self, bottom, top):
@@ -68,20 +70,40 @@ class BatchNorm(Layer):
         if self.stored:
             t = self.blobs[2].data
             factor = self.xp.where(t == 0, 0, 1 / self.xp.where(t == 0, 1, t))
-            mean, variance = factor * self.blobs[0].data, factor * self.blobs[1].data
+            self._set_statistics(slice(None), factor * self.blobs[0].data,
+                                 factor * self.blobs[1].data)
+            self.blocks.map(self._values, x, y)
+            return
+        kept = self._kept()
+        if self.blocks.whole:
+            self.blocks.map(self._values_of_channels, x, y, kept)
         else:
-            mean, variance = self._moments(x)
-            self._remember(mean, variance)
-        self.inverse = self._column(1 / self.xp.sqrt(variance + self.param.eps))
-        mean, inverse = self._column(mean), self.inverse
+            self._set_statistics(slice(None), *self._moments(x))
+            self.blocks.map(self._values, x, y, kept)
+        self._remember()
 
-        def values(at, x, y, *kept):
-            self.xp.subtract(x, mean[at[1]], out=y)
-            y *= inverse[at[1]]
-            for copy in kept:
-                copy[...] = y
+    def _set_statistics(self, c, mean, variance):
+        """Mean and variance of channels c, also as columns in the layer's precision."""
+        self.statistics[0, c], self.statistics[1, c] = mean, variance
+        self.mean[c] = mean[:, None]
+        self.inverse[c] = 1 / self.xp.sqrt(variance[:, None] + self.param.eps)
 
-        self.blocks.map(values, x, y, *([] if self.stored else self._cut(self.normalized.data)))
+    def _values(self, at, x, y, *kept):
+        self.xp.subtract(x, self.mean[at[1]], out=y)
+        y *= self.inverse[at[1]]
+        for copy in kept:
+            copy[...] = y
+
+    def _values_of_channels(self, at, x, y, kept):
+        """The same for channels that the block holds whole: all in one go."""
+        xp, c = self.xp, at[1]
+        kept[...] = x
+        mean = xp.einsum("ncs->nc", kept).sum(axis=0, dtype=np.float64) / self.m
+        kept -= mean.astype(self.dtype)[:, None]
+        squares = xp.einsum("ncs,ncs->nc", kept, kept).sum(axis=0, dtype=np.float64)
+        self._set_statistics(c, mean, squares / self.m)
+        kept *= self.inverse[c]
+        y[...] = kept
 
     def _moments(self, x):
         """Mean and (biased) variance of each channel, in double precision.
@@ -105,8 +127,9 @@ class BatchNorm(Layer):
         mean = total / self.m
         return mean, (deviations + xp.maximum(squares - total * mean, 0)) / self.m
 
-    def _remember(self, mean, variance):
+    def _remember(self):
         fraction, m = self.param.moving_average_fraction, self.m
+        mean, variance = self.statistics
         news = mean, variance * (m / (m - 1) if m > 1 else 1), 1
         for blob, new in zip(self.blobs, news):
             blob.data[...] = fraction * blob.data + new
@@ -118,32 +141,39 @@ class BatchNorm(Layer):
         if self.stored:
             self.blocks.map(lambda at, dy, dx: self.xp.multiply(dy, self.inverse[at[1]], out=dx),
                             dy, dx)
+            return
+        y = self._kept()
+        self.sums.fill(0)
+        if self.blocks.whole:
+            self.blocks.map(self._gradient_of_channels, dy, y, dx, scratch=2)
         else:
-            self._batch_gradient(dy, self._cut(self.normalized.data)[0], dx)
+            self.blocks.map(self._add_products, dy, y)
+            self.blocks.map(self._gradient, dy, y, dx, scratch=1)
 
-    def _batch_gradient(self, dy, y, dx):
-        xp, sums, inverse = self.xp, self.sums, self.inverse
-        sums.fill(0)
+    def _add_products(self, at, dy, y):
+        self.sums[0][at] += self.xp.einsum("ncs->nc", dy).sum(axis=0, dtype=np.float64)
+        self.sums[1][at] += self.xp.einsum("ncs,ncs->nc", dy, y).sum(axis=0, dtype=np.float64)
 
-        def add(at, dy, y):
-            sums[0][at] += xp.einsum("ncs->c", dy)
-            sums[1][at] += xp.einsum("ncs,ncs->c", dy, y)
+    def _gradient(self, at, dy, y, dx, work):
+        xp, c = self.xp, at[1]
+        means = (self.sums[:2, :, c].sum(axis=1) / self.m).astype(self.dtype)
+        xp.multiply(y, means[1][:, None], out=work)
+        work += means[0][:, None]
+        xp.subtract(dy, work, out=work)
+        xp.multiply(work, self.inverse[c], out=dx)
 
-        self.blocks.map(add, dy, y)
-        mean, slope = map(self._column, sums[:2].sum(axis=1) / self.m)
+    def _gradient_of_channels(self, at, dy, y, dx, copy, work):
+        copy[...] = dy
+        self._add_products(at, copy, y)
+        self._gradient(at, copy, y, dx, work)
 
-        def gradient(at, dy, y, dx, work):
-            c = at[1]
-            xp.multiply(y, slope[c], out=work)
-            work += mean[c]
-            xp.subtract(dy, work, out=dx)
-            dx *= inverse[c]
-
-        self.blocks.map(gradient, dy, y, dx, scratch=1)
+    def _kept(self):
+        """The array of y as (N, C, S); channel by channel in memory where blocks are, since strides
+        of a power of 2 share few places of a cache."""
+        n, c, s = self.blocks.shape
+        if self.blocks.whole:
+            return self.normalized.data.reshape(c, n, s).transpose(1, 0, 2)
+        return self.normalized.data.reshape(n, c, s)
 
     def _cut(self, *arrays):
         return [a.reshape(self.blocks.shape) for a in arrays]
-
-    def _column(self, values):
-        """(C, 1), in the layer's precision."""
-        return values.astype(self.dtype).reshape(-1, 1)

@@ -40,6 +40,16 @@ class TestPReLU:
             assert top[0].data[index] == pytest.approx(max(x[index], 0) + slope * min(x[index], 0))
 
     @pytest.mark.parametrize("in_place", [False, True])
+    def test_slopes_between_0_and_1(self, xp, shape, shared, in_place):
+        layer, bottom, top = prelu(shape, xp=xp, channel_shared=shared, in_place=in_place)
+        layer.blobs[0].data[...] = 0.25 if shared else [0, 0.25, 0.5, 1]
+        a, x = to_numpy(layer.blobs[0].data), to_numpy(bottom[0].data).copy()
+        a = a.reshape((1, -1) + (1,) * (len(shape) - 2))
+        assert len(check_gradient(layer, bottom, top)) == 2
+        layer.forward(bottom, top)
+        assert_allclose(to_numpy(top[0].data), np.where(x > 0, x, a * x), rtol=1e-14)
+
+    @pytest.mark.parametrize("in_place", [False, True])
     def test_gradient(self, xp, shape, shared, in_place):
         assert len(check_gradient(*prelu(shape, xp=xp, channel_shared=shared, in_place=in_place))) == 2
 

@@ -39,6 +39,7 @@ CASES = [
     ("BNLL", {}, lambda x: np.log(1 + np.exp(x)), 0),
     ("ELU", {}, lambda x: np.where(x > 0, x, np.exp(x) - 1), 0),
     ("ELU", {"alpha": 0.5}, lambda x: np.where(x > 0, x, 0.5 * (np.exp(x) - 1)), 0),
+    ("ELU", {"alpha": 2}, lambda x: np.where(x > 0, x, 2 * (np.exp(x) - 1)), 0),
     ("Swish", {}, lambda x: x * sigmoid(x), 0),
     ("Swish", {"beta": 1.5}, lambda x: x * sigmoid(1.5 * x), 0),
     ("SiLU", {}, lambda x: x * sigmoid(x), 0),
