@@ -154,8 +154,9 @@ def draw_net(net_param, rankdir="LR", ext="png", phase=None, net=None):
     try:
         return graphviz.Source(text).pipe(format=ext, encoding=None)
     except graphviz.ExecutableNotFound as error:
-        raise BackendError(f"a picture as .{ext} needs Graphviz's program dot, which is not on the "
-                           "PATH: install the system's package graphviz, or write a .dot") from error
+        raise BackendError(f"a picture as .{ext} needs Graphviz's program dot, which is not on "
+                           "the PATH: install the system's package graphviz, or write a .dot") \
+            from error
     except ValueError as error:
         raise Error(f"pictures can't be written as .{ext}: try .png, .svg, .pdf or .dot") from error
     except graphviz.CalledProcessError as error:

@@ -107,7 +107,7 @@ class Transformer:
         return out
 
     def deprocess(self, in_, data):
-        """The image whose preprocessing gives `data` (K, H, W), a batch axis of 1 in front or not."""
+        """The image whose preprocessing gives `data` (K, H, W), with a batch axis of 1 or not."""
         self._check(in_)
         out = np.array(data, np.float32)
         out = out.squeeze(0) if out.ndim == 4 and len(out) == 1 else out

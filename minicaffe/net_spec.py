@@ -59,8 +59,8 @@ class Function:
     def __init__(self, type_name, inputs, params):
         for i, given in enumerate(inputs):
             if not isinstance(given, Top):
-                raise TypeError(f"{type_name}: input {i} is a {type(given).__name__}, not the top of "
-                                "a layer (a layer with several tops gives a tuple of them)")
+                raise TypeError(f"{type_name}: input {i} is a {type(given).__name__}, not the top "
+                                "of a layer (a layer with several tops gives a tuple of them)")
         self.type_name, self.inputs, self.params = type_name, inputs, dict(params)
         self.ntop = self.params.pop("ntop", 1)
         self.in_place = self.params.pop("in_place", False)
@@ -82,7 +82,8 @@ class NetSpec:
 
     def __setattr__(self, name, value):
         if not isinstance(value, (Top, Function)):
-            raise TypeError(f"'{name}' is set to a {type(value).__name__}, not to the top of a layer")
+            raise TypeError(f"'{name}' is set to a {type(value).__name__}, not to the top of a "
+                            "layer")
         self.tops[name] = value
 
     def __getattr__(self, name):
@@ -172,8 +173,8 @@ def _assign(message, key, value, layer):
         raise LayerError(_unknown(message, key, layer))
     try:
         if hasattr(getattr(message, key), "extend"):
-            values = value if isinstance(value, (list, tuple)) or hasattr(value, "tolist") else [value]
-            for one in values:
+            is_list = isinstance(value, (list, tuple)) or hasattr(value, "tolist")
+            for one in value if is_list else [value]:
                 if isinstance(one, dict):
                     _fill(getattr(message, key).add(), one, layer)
                 else:

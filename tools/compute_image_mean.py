@@ -13,7 +13,8 @@ def main(argv=None):
     parser.add_argument("source", metavar="INPUT", help="the data set, as in data_param's source")
     parser.add_argument("out", metavar="MEAN.binaryproto", nargs="?",
                         help="where to write the picture; without it, only channel means are shown")
-    parser.add_argument("--backend", "-backend", choices=[b.lower() for b in READERS], default="lmdb",
+    parser.add_argument("--backend", "-backend", default="lmdb",
+                        choices=[b.lower() for b in READERS],
                         help="its format (default: %(default)s)")
     parser.add_argument("--split", choices=("train", "test"), default="train",
                         help="of a source that holds both (default: %(default)s)")

@@ -1,4 +1,4 @@
-"""Convert the binary files of CIFAR-10 or CIFAR-100 to LMDBs, as Caffe's convert_cifar_data does."""
+"""Convert the .bin files of CIFAR-10 or CIFAR-100 to LMDBs, as Caffe's convert_cifar_data does."""
 
 import sys
 
@@ -7,7 +7,8 @@ from minicaffe.datasets.convert import convert_cifar
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "python tools/convert_cifar_data.py data/cifar-10-batches-bin data")
+    parser = cli.parser(__doc__,
+                        "python tools/convert_cifar_data.py data/cifar-10-batches-bin data")
     parser.add_argument("folder", metavar="FOLDER", help="where the .bin files are")
     parser.add_argument("out", metavar="OUT_FOLDER",
                         help="where cifar10_train_lmdb and cifar10_test_lmdb are made")

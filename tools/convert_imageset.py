@@ -24,7 +24,8 @@ def main(argv=None):
     parser.add_argument("--shuffle", action="store_true", help="in random order")
     parser.add_argument("--seed", type=int, default=0, metavar="N",
                         help="of that order (default: %(default)s)")
-    parser.add_argument("--resize_height", type=int, default=0, metavar="H", help="with --resize_width")
+    parser.add_argument("--resize_height", type=int, default=0, metavar="H",
+                        help="with --resize_width")
     parser.add_argument("--resize_width", type=int, default=0, metavar="W")
     parser.add_argument("--check_size", action="store_true", help="all pictures must have one size")
     parser.add_argument("--encoded", action="store_true", help="store picture files, not pixels")

@@ -1,4 +1,4 @@
-"""Print what a net is made of: type, top shapes, parameters, multiply-adds, bytes of every layer."""
+"""Print what a net is made of: top shapes, parameters, multiply-adds, bytes of every layer."""
 
 import sys
 

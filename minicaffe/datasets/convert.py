@@ -19,7 +19,7 @@ JPEG = ("jpg", "jpeg")
 
 
 def convert_mnist(images_path, labels_path, out):
-    """An LMDB of two IDX files, keys "%08d" (convert_mnist_data.cpp). Returns the number of records."""
+    """An LMDB of two IDX files, keys "%08d" (convert_mnist_data.cpp); their number."""
     images, labels = read_idx(images_path, (3, 4)), read_idx(labels_path, (1,))
     check_counts(images, labels, f"{images_path} and {labels_path}")
     images = images[:, None] if images.ndim == 3 else images

@@ -80,8 +80,9 @@ class _Writer:
                 self.environment.set_mapsize(2 * self.environment.info()["map_size"])
             except self.lmdb.BadValsizeError as error:
                 longest = max((key for key, _ in self.waiting), key=len)
-                raise DataError(f"{self.path}: the key {longest.decode()} has {len(longest)} bytes, "
-                                f"LMDB takes {self.environment.max_key_size()}") from error
+                most = self.environment.max_key_size()
+                raise DataError(f"{self.path}: the key {longest.decode()} has {len(longest)} "
+                                f"bytes, LMDB takes {most}") from error
 
 
 def to_datum(image, label):

@@ -28,7 +28,7 @@ def read_picture(path, gray=False, size=None):
 
 
 def resize(image, size):
-    """A uint8 image (C, H, W) at size = (height, width): bilinear between pixel centres, rounded."""
+    """A uint8 image (C, H, W) at size = (height, width): bilinear between pixel centres."""
     zoom = importlib.import_module("scipy.ndimage").zoom       # slow to import, and rarely needed
     if image.shape[1:] == tuple(size):
         return np.ascontiguousarray(image)
