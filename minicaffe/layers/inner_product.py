@@ -37,13 +37,15 @@ class InnerProduct(Layer):
         self.product = self.xp.empty(self.blobs[0].shape, self.dtype)      # dy^T x of this pass
 
     def forward(self, bottom, top):
-        x, y = bottom[0].data.reshape(self.M, self.K), top[0].data.reshape(self.M, -1)
+        N = self.param.num_output
+        x, y = bottom[0].data.reshape(self.M, self.K), top[0].data.reshape(self.M, N)
         matmul(self.xp, x, self._weights().T, out=y)
         if self.param.bias_term:
             y += self.blobs[1].data
 
     def backward(self, top, propagate_down, bottom):
-        x, dy = bottom[0].data.reshape(self.M, self.K), top[0].diff.reshape(self.M, -1)
+        N = self.param.num_output
+        x, dy = bottom[0].data.reshape(self.M, self.K), top[0].diff.reshape(self.M, N)
         if self.param_propagate_down[0]:
             first, second = (x, dy) if self.param.transpose else (dy, x)
             matmul(self.xp, first.T, second, out=self.product)

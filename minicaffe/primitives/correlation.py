@@ -56,9 +56,9 @@ class Correlation:
         places = math.prod(output)
         column_bytes = self.channels * self.taps * places * itemsize
         chunk = max(_COLUMN_BYTES // column_bytes, -(-_ROW // output[-1]))
-        chunks = -(-images // chunk)
+        chunks = max(1, -(-images // chunk))
         chunks += chunks % 2 if images > 1 else 0
-        self.chunk = -(-images // chunks)
+        self.chunk = max(1, -(-images // chunks))
         partials = _PARTIAL_BYTES // max(1, math.prod(self.weights_shape) * itemsize)
         self.lanes = max(1, min(chunks, _MOST_LANES, max(2, partials)))
         self.reach = tuple(d * (k - 1) - p for d, k, p in

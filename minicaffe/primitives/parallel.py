@@ -53,6 +53,16 @@ def for_each(task, count):
         future.result()
 
 
+def _forget_threads():
+    """In a forked process there are none: begin anew."""
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
+
+
 def _executor():
     global _pool
     with _lock:

@@ -1,4 +1,6 @@
 import itertools
+import multiprocessing
+import os
 import sys
 import threading
 import time
@@ -88,6 +90,25 @@ def test_nothing_runs_any_more_when_the_exception_is_out(threads):
             parallel.for_each(task, 3)
         assert sorted(done) == [0, 2]
         done.clear()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own(threads):
+    threads(2)
+    parallel.for_each(lambda i, worker: None, 4)                  # the parent's threads are there
+    context, done = multiprocessing.get_context("fork"), []
+
+    def child():
+        parallel.for_each(lambda i, worker: done.append(i), 4)
+        os._exit(len(done))
+
+    process = context.Process(target=child)
+    process.start()
+    process.join(10)
+    hangs = process.is_alive()
+    process.kill()
+    assert not hangs and process.exitcode == 4
 
 
 def blas_threads():
