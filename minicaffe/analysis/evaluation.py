@@ -6,7 +6,6 @@ import numpy as np
 
 from ..backend import to_numpy
 from ..errors import Error, WeightsError
-from ..proto import hdf5
 
 
 class Score(NamedTuple):
@@ -21,19 +20,12 @@ def load_weights(net, path):
 
     Raises WeightsError where it has nothing for any of them, or shapes clash.
     """
-    net.copy_from(path)
-    stored = layers_with_weights(hdf5.read_net_weights(path))
-    missing = [name for name in net.params if name not in stored]
+    copied = net.copy_from(path)
+    missing = [name for name in net.params if name not in copied]
     if missing and len(missing) == len(net.params):
-        raise WeightsError(f"{path}: holds no weights for any layer of the net; it has "
-                           f"{', '.join(sorted(stored)) or 'none'}, the net {', '.join(missing)}")
+        raise WeightsError(f"{path}: holds no weights for any layer of the net: "
+                           + ", ".join(missing))
     return missing
-
-
-def layers_with_weights(param):
-    """The names of the layers of a NetParameter, of any format version, that hold blobs."""
-    old = [version for layer in param.layers for version in (layer, layer.layer)]
-    return {layer.name for layer in [*param.layer, *old] if layer.blobs}
 
 
 def evaluate(net, iterations, on_batch=lambda number, outputs: None):

@@ -1,14 +1,19 @@
 """Weights in and out of a net, by layer name (Net::CopyTrainedLayersFrom, Net::ToProto)."""
 
+import logging
+
 from ..errors import WeightsError
 from ..proto import caffe_pb2, hdf5, upgrade, weights
+
+log = logging.getLogger("minicaffe")
 
 
 def copy_weights(net, source):
     """Copy blobs from a .caffemodel(.h5) (path) or NetParameter into the layers of the same name.
 
-    Layers that only one side has are left alone. Raises WeightsError, with the net as it was, where
-    the number or the shapes of a layer's blobs differ.
+    Layers that only one side has are left alone; those of the file are logged. Returns the names of
+    the layers that got weights. Raises WeightsError, with the net as it was, where the number or
+    the shapes of a layer's blobs differ.
     """
     path = ""
     if not isinstance(source, caffe_pb2.NetParameter):
@@ -18,11 +23,14 @@ def copy_weights(net, source):
             _leave_shared_alone(net, source)
     if source.layers:
         source = upgrade.upgrade_weights(source, path.removesuffix(": ") or "weights")
-    layers, copies = dict(zip(net._layer_names, net.layers)), []
+    layers, copies, names = dict(zip(net._layer_names, net.layers)), [], []
     for stored in source.layer:
         layer = layers.get(stored.name)
+        if layer is None and stored.blobs:
+            log.info("Ignoring source layer %s", stored.name)
         if layer is None or not (stored.blobs or layer.blobs):
             continue
+        names.append(stored.name)
         if len(stored.blobs) != len(layer.blobs):
             raise WeightsError(f"{path}layer '{stored.name}' has {len(stored.blobs)} blobs there, "
                                f"{len(layer.blobs)} in the net")
@@ -33,6 +41,7 @@ def copy_weights(net, source):
     for blob, array, mask in copies:
         blob.data[...] = blob.xp.asarray(array)
         blob.mask = blob.mask if mask is None else mask   # without one in the file, ours rules
+    return names
 
 
 def _leave_shared_alone(net, source):

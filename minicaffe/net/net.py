@@ -158,7 +158,7 @@ class Net:
         first, last = self._span(start, end)
         self._forward(first, last)
         names = self._top_names[last] if end is not None else self.outputs
-        return {name: self.blobs[name].data for name in [*names, *(blobs or [])]}
+        return {name: self._blob(name).data for name in [*names, *(blobs or [])]}
 
     def backward(self, diffs=None, start=None, end=None, **output_diffs):
         """Run backward from layer `start` down to `end` and return {input name: diff}.
@@ -175,7 +175,7 @@ class Net:
         last, first = self._span(end, start)
         self._backward(first, last)
         names = self._bottom_names[last] if end is not None else self.inputs
-        return {name: self.blobs[name].diff for name in [*names, *(diffs or [])]}
+        return {name: self._blob(name).diff for name in [*names, *(diffs or [])]}
 
     def forward_all(self, blobs=None, **inputs):
         """Run forward on inputs of any length, in batches; {output name: all rows} (pycaffe's)."""
@@ -277,9 +277,9 @@ class Net:
     def copy_from(self, source):
         """Copy weights from a .caffemodel (path) or NetParameter into layers of the same name.
 
-        A file in HDF5 (.caffemodel.h5) is told by its first bytes.
+        A file in HDF5 (.caffemodel.h5) is told by its first bytes. Returns these layers' names.
         """
-        copying.copy_weights(self, source)
+        return copying.copy_weights(self, source)
 
     load_hdf5 = copy_from                             # pycaffe's
 

@@ -99,6 +99,7 @@ class Solver:
         self.reporters = []           # called with a dict at each display and test
         self.action = lambda: None    # asked after each iteration: None, "stop" or "snapshot"
         self.stopped = self._snapshot_wanted = False
+        self._last_snapshot = None    # its iteration
         for paths in self.param.weights:
             for path in paths.split(","):
                 self.net.copy_from(nets.find(path.strip(), self.folder))
@@ -140,8 +141,7 @@ class Solver:
             self.restore(resume_file)
         start, p = self.iter, self.param
         self.step(p.max_iter - self.iter)
-        if (p.snapshot_after_train or self.stopped) and (
-                not p.snapshot or self.iter % p.snapshot):
+        if (p.snapshot_after_train or self.stopped) and self._last_snapshot != self.iter:
             self.snapshot()
         if self.stopped:
             log.info("Optimization stopped early.")
@@ -198,6 +198,7 @@ class Solver:
 
     def snapshot(self):
         """Write PREFIX_iter_N.caffemodel and .solverstate; returns the latter's path."""
+        self._last_snapshot = self.iter
         return snapshot.write(self)
 
     def restore(self, path):
@@ -309,12 +310,15 @@ class Solver:
         log.info("Iteration %d, Testing net (#%d)", self.iter, index)
         net, count = self.test_nets[index], self.param.test_iter[index]
         sums, loss, last = {}, 0.0, len(net.layers) - 1
+        positions = [(layer, layer.position) for layer in net.layers if layer.position is not None]
         for _ in range(count):
             loss += net._forward(0, last)
             for name in net.outputs:
                 sums[name] = sums.get(name, 0) + net.blobs[name].data.astype(np.float64)
             if self._poll():
                 log.info("Test interrupted.")
+                for layer, position in positions:        # a resumed run tests anew
+                    layer.position = position
                 return {}
         means = {name: total / count for name, total in sums.items()}
         if self.param.test_compute_loss:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 
-from ..errors import SolverError
+from ..errors import SolverError, WeightsError
 from .log import JsonLines, Progress, log, log_to_stderr
 
 
@@ -20,7 +20,8 @@ def train(solver, weights=(), resume=None, log_file=None):
     log_to_stderr()
     for path in weights:
         log.info("Finetuning from %s", path)
-        solver.net.copy_from(path)
+        if not solver.net.copy_from(path):
+            raise WeightsError(f"{path}: holds no weights for any layer of the net")
     if resume:
         solver.restore(resume)
     with contextlib.ExitStack() as stack:

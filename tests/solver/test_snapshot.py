@@ -12,6 +12,7 @@ import minicaffe as caffe
 from minicaffe.errors import FileError, WeightsError
 from minicaffe.net import seed
 from minicaffe.proto import text, weights
+from minicaffe.solver import snapshot
 
 MOMENTUM = {"momentum": 0.75}
 RULES = {"SGD": MOMENTUM, "Nesterov": MOMENTUM, "AdaDelta": MOMENTUM, "Adam": MOMENTUM,
@@ -136,9 +137,17 @@ def test_none_at_the_end_if_not_wanted(here):
 def test_not_twice_where_the_end_is_due_anyway(here, monkeypatch):
     solver, written = make_solver(snapshot=2, snapshot_prefix="run", max_iter=4,
                                   snapshot_after_train=True), []
-    monkeypatch.setattr(type(solver), "snapshot", lambda self: written.append(self.iter))
+    monkeypatch.setattr(snapshot, "write", lambda solver: written.append(solver.iter))
     solver.solve()
     assert written == [2, 4]
+
+
+def test_stopping_before_the_first_iteration_leaves_a_snapshot(here):
+    solver = make_solver(snapshot=2, snapshot_prefix="run", max_iter=4, test_interval=1,
+                         test_iter=[3])
+    solver.action = lambda: "stop"
+    solver.solve()
+    assert solver.iter == 0 and os.path.exists("run_iter_0.solverstate")
 
 
 def test_a_request_for_a_snapshot(here):

@@ -77,6 +77,7 @@ def run_tool(capsys):
 
     def run(name, *arguments):
         capsys.readouterr()
+        log.handlers[:], log.level = handlers, level       # as in a process of its own
         code = cli.run(load_tool(name).main, [str(a) for a in arguments])
         return Result(code, *capsys.readouterr())
 

@@ -306,3 +306,13 @@ def test_second_interrupt_ends_at_once(folder, monkeypatch):
         assert run.end() == "interrupted\n"
         assert run.process.returncode == 130
     assert not list((folder / "out").glob("*"))
+
+
+def test_weights_for_no_layer(train, folder):
+    assert train("--set", "max_iter=2").code == 0
+    net = folder / "net.prototxt"
+    net.write_text(net.read_text().replace('name: "conv"', 'name: "c"').replace('"ip" type', '"i" type'))
+    result = train("--weights", "out/net_iter_2.caffemodel")
+    assert result.code == 1
+    assert "out/net_iter_2.caffemodel: holds no weights for any layer of the net" in result.err
+    assert "Ignoring source layer conv" in result.err
