@@ -11,7 +11,7 @@ from minicaffe.backend import to_numpy
 from minicaffe.errors import LayerError
 from minicaffe.proto import caffe_pb2, text
 
-SHAPES = [(6, 3), (4, 3, 5), (3, 3, 4, 2), (2, 3, 2, 3, 2)]
+SHAPES = [(6, 3), (4, 3, 5), (3, 3, 4, 2), (2, 3, 2, 3, 2), (3, 2, 8, 8)]
 EPS = float(np.float32(1e-5))
 STORED = {"use_global_stats": True}
 
@@ -78,8 +78,9 @@ class TestBatchNorm:
         assert_array_equal(to_numpy(bottom[0].diff), expected)
 
 
-def test_fresh_statistics_are_0(xp):
-    layer, bottom, top = make((4, 3), (0, 0, 0), xp=xp, phase="TEST", eps=0.25)
+@pytest.mark.parametrize("sums", [0, 3])
+def test_statistics_of_weight_0_are_0(xp, sums):
+    layer, bottom, top = make((4, 3), (sums, sums, 0), xp=xp, phase="TEST", eps=0.25)
     layer.forward(bottom, top)
     assert_allclose(to_numpy(top[0].data), 2 * to_numpy(bottom[0].data), rtol=1e-14)
 

@@ -23,7 +23,7 @@ def sigmoid(x):
 CASES = [
     ("AbsVal", {}, np.abs, 0),
     ("Power", {}, lambda x: x, 0),
-    ("Power", {"power": 2, "scale": 0.5, "shift": -1}, lambda x: (0.5 * x - 1) ** 2, 0),
+    ("Power", {"power": 2, "scale": 0.75, "shift": -1}, lambda x: (0.75 * x - 1) ** 2, 0),
     ("Power", {"power": 3}, lambda x: x ** 3, 0),
     ("Power", {"power": 0.5, "scale": 2, "shift": 1}, lambda x: np.sqrt(2 * x + 1), 6),
     ("Power", {"power": -1, "scale": 2}, lambda x: 1 / (2 * x), 6),
