@@ -1,6 +1,5 @@
 """Solver: the training loop of Caffe (solver.cpp, sgd_solver.cpp) around an update rule."""
 
-import difflib
 import logging
 import math
 import os
@@ -9,7 +8,7 @@ import time
 import numpy as np
 
 from .. import backend
-from ..errors import SolverError
+from ..errors import SolverError, unknown
 from ..net.net import mean_abs
 from ..net.seed import default_seed
 from ..primitives.parallel import one_blas_thread
@@ -40,9 +39,7 @@ def solver_class(name, where=""):
     """The class of a solver type; an unknown name raises SolverError with close ones."""
     if name in _registry:
         return _registry[name]
-    close = difflib.get_close_matches(name, _registry, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else "known are " + ", ".join(solver_type_list())
-    raise SolverError(f"{where}unknown solver type '{name}': {hint}")
+    raise SolverError(where + unknown("solver type", name, _registry))
 
 
 def get_solver(source, param=None, **options):
@@ -299,8 +296,9 @@ class Solver:
     def test_all(self):
         """Run every test net for its test_iter batches and log the means of its outputs."""
         for i in range(len(self.test_nets)):
-            if not self.stopped:
-                self.test(i)
+            self.test(i)
+            if self.stopped:
+                break
 
     def test(self, index=0):
         """Mean outputs of a test net over its test_iter batches: {blob name: array or float}.
@@ -308,6 +306,7 @@ class Solver:
         Empty if a request to stop came before the end.
         """
         log.info("Iteration %d, Testing net (#%d)", self.iter, index)
+        self.stopped = False                # it may tell of an earlier run
         net, count = self.test_nets[index], self.param.test_iter[index]
         sums, loss, last = {}, 0.0, len(net.layers) - 1
         positions = [(layer, layer.position) for layer in net.layers if layer.position is not None]

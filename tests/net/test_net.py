@@ -462,6 +462,24 @@ def test_arrays_that_do_not_fit():
         net.backward(nowhere=np.zeros(2))
     with pytest.raises(NetError, match="layer 'nowhere'"):
         net.forward(start="nowhere")
+    with pytest.raises(NetError, match="no blob 'nowhere'; its blobs are x, label, a, c, loss"):
+        net.forward(blobs=["nowhere"])
+    with pytest.raises(NetError, match="no blob 'nowhere'"):
+        net.backward(diffs=["nowhere"])
+
+
+@pytest.mark.parametrize("last", [
+    ip("last", "x"), layer("last", "ReLU", "x"), layer("last", "Softmax", "x"),
+    layer("last", "Convolution", "x", more="convolution_param { num_output: 2 kernel_size: 3 }"),
+    layer("last", "Convolution", "x", more="convolution_param { num_output: 2 kernel_size: 1 }"),
+    layer("last", "Pooling", "x", more="pooling_param { kernel_size: 3 stride: 2 }"),
+    layer("last", "Pooling", "x", more="pooling_param { pool: AVE kernel_size: 2 }")])
+def test_a_batch_without_pictures(last):
+    net = build("force_backward: true " + inputs(x=(2, 3, 8, 8)) + last)
+    net.blobs["x"].reshape(0, 3, 8, 8)
+    assert net.forward()["last"].shape[0] == 0
+    assert net.backward()["x"].shape == (0, 3, 8, 8)
+    assert not any(blob.diff.any() for blob in net.learnable_params)
 
 
 # ---- seeds, precision

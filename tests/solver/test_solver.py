@@ -444,6 +444,28 @@ def test_a_request_to_stop_ends_a_test():
     assert solver.iter == 2 and len(passes) == 53 and solver.stopped
 
 
+def test_a_stopped_solver_can_be_tested():
+    solver = make_solver(TEST_NET, test_iter=[2, 3], test_interval=100)
+    solver.action = lambda: "stop"
+    solver.step(5)
+    solver.action = lambda: None
+    passes = []
+    for net in solver.test_nets:
+        net.layers[0].forward = lambda bottom, top: passes.append(None)
+    solver.test_all()
+    assert len(passes) == 5 and set(solver.test(1)) == {"acc", "loss"}
+
+
+def test_a_stop_in_the_first_test_leaves_out_the_second():
+    solver = make_solver(TEST_NET, test_iter=[2, 3], test_interval=100)
+    solver.action = lambda: "stop"
+    passes = []
+    for net in solver.test_nets:
+        net.layers[0].forward = lambda bottom, top: passes.append(None)
+    solver.step(1)
+    assert len(passes) == 1 and solver.iter == 0
+
+
 def test_solve_goes_on_from_where_it_is():
     solver = make_solver(max_iter=7)
     solver.step(4)
