@@ -1,5 +1,7 @@
 """The error family. Every error is one sentence that names the place it speaks of."""
 
+import difflib
+
 
 class Error(Exception):
     """Base of all errors minicaffe raises on bad input; tools print it as `error: ...` and exit 1."""
@@ -35,3 +37,10 @@ class SolverError(Error):
 
 class BackendError(Error):
     """The requested device or an optional package is not there."""
+
+
+def unknown(what, name, known):
+    """The sentence for a name that is none of `known`: with the closest one, or with all of them."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else "known are " + ", ".join(sorted(known))
+    return f"unknown {what} '{name}': {hint}"

@@ -1,9 +1,8 @@
 """The registry of fillers and the fans they scale by."""
 
-import difflib
 import math
 
-from ..errors import Error
+from ..errors import Error, unknown
 
 _registry = {}
 
@@ -28,9 +27,7 @@ def filler_type_list():
 def fill(blob, param, rng, error=Error):
     """Fill a blob as a FillerParameter says; bad input raises `error`, which names the layer."""
     if param.type not in _registry:
-        close = difflib.get_close_matches(param.type, _registry, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else "known are " + ", ".join(_registry)
-        raise error(f"unknown filler type '{param.type}': {hint}")
+        raise error(unknown("filler type", param.type, _registry))
     try:
         _registry[param.type](blob, param, rng)
     except Error as problem:

@@ -1,12 +1,10 @@
 """Layer: what every layer type inherits, and the registry of types by name."""
 
-import difflib
-
 import numpy as np
 
 from .. import backend
 from ..blob import Blob
-from ..errors import LayerError
+from ..errors import LayerError, unknown
 from ..fillers import fill
 from ..primitives.elementwise import map_pieces
 from ..proto.caffe_pb2 import TRAIN, Phase
@@ -32,9 +30,7 @@ def layer_class(name, error=LayerError):
     """The class registered for a type name; an unknown name raises `error`, naming close ones."""
     if name in _registry:
         return _registry[name]
-    close = difflib.get_close_matches(name, _registry, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else "known are " + ", ".join(layer_type_list())
-    raise error(f"unknown layer type '{name}': {hint}")
+    raise error(unknown("layer type", name, _registry))
 
 
 class BlobVec(list):

@@ -1,9 +1,8 @@
 """Learning rate policies (sgd_solver.cpp, GetLearningRate)."""
 
-import difflib
 import math
 
-from ..errors import SolverError
+from ..errors import SolverError, unknown
 
 POLICIES = {}
 
@@ -36,11 +35,8 @@ class LearningRate:
         self.param, self.current_step = param, 0
         self.advanced = None            # (iteration, current_step) of multistep's last advance
         if param.lr_policy not in POLICIES:
-            close = difflib.get_close_matches(param.lr_policy, POLICIES, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else "known are " + ", ".join(POLICIES)
-            what = f"unknown lr_policy '{param.lr_policy}'" if param.lr_policy \
-                else "lr_policy is missing"
-            raise SolverError(f"{where}{what}: {hint}")
+            raise SolverError(where + (unknown("lr_policy", param.lr_policy, POLICIES)
+                                       if param.lr_policy else "lr_policy is missing"))
         self._rate, needed = POLICIES[param.lr_policy]
         for field in ("base_lr", *needed):
             missing = not getattr(param, field) if field == "stepvalue" else \
