@@ -22,7 +22,7 @@ class BatchNorm(Layer):
     backward:  batch    dx = (dy - sum dy / m - y sum (dy y) / m) / sqrt(var + eps)
                stored   dx = dy / sqrt(var + eps)
     The blobs are not learnt: their lr_mult is 0, and a file may give no other. With batch
-    statistics y is kept apart, since later layers may overwrite it.
+    statistics x - mu is kept, since later layers may overwrite x and y.
     Source: batch_norm_layer.cpp; Ioffe and Szegedy, ICML 2015.
     """
 
@@ -41,7 +41,7 @@ class BatchNorm(Layer):
             elif given[i].lr_mult != 0:
                 raise self.error(f"param {i} has lr_mult {given[i].lr_mult:g}: these are statistics, "
                                  "not learnt parameters, lr_mult must be 0 (or param left out)")
-        self.normalized = Blob(dtype=self.dtype)
+        self.deviations = Blob(dtype=self.dtype)
 
     @staticmethod
     def _cut_shape(x):
@@ -58,7 +58,7 @@ class BatchNorm(Layer):
             raise self.error(f"a bottom of shape {bottom[0].shape} has no mean: it is empty")
         top[0].reshape_like(bottom[0])
         if not self.stored:
-            self.normalized.reshape_like(bottom[0])
+            self.deviations.reshape_like(bottom[0])
         self.blocks = Blocks(self.xp, *shape, whole_channels=not self.stored)
         self.sums = self.blocks.buffer(3)
         self.statistics = self.xp.zeros((2, self.channels))              # mean, variance
@@ -74,12 +74,12 @@ class BatchNorm(Layer):
                                  factor * self.blobs[1].data)
             self.blocks.map(self._values, x, y)
             return
-        kept = self._kept()
+        d = self._deviations()
         if self.blocks.whole:
-            self.blocks.map(self._values_of_channels, x, y, kept)
+            self.blocks.map(self._values_of_channels, x, y, d)
         else:
             self._set_statistics(slice(None), *self._moments(x))
-            self.blocks.map(self._values, x, y, kept)
+            self.blocks.map(self._values, x, y, d)
         self._remember()
 
     def _set_statistics(self, c, mean, variance):
@@ -89,21 +89,18 @@ class BatchNorm(Layer):
         self.inverse[c] = 1 / self.xp.sqrt(variance[:, None] + self.param.eps)
 
     def _values(self, at, x, y, *kept):
-        self.xp.subtract(x, self.mean[at[1]], out=y)
-        y *= self.inverse[at[1]]
-        for copy in kept:
-            copy[...] = y
+        d = kept[0] if kept else y
+        self.xp.subtract(x, self.mean[at[1]], out=d)
+        self.xp.multiply(d, self.inverse[at[1]], out=y)
 
-    def _values_of_channels(self, at, x, y, kept):
+    def _values_of_channels(self, at, x, y, d):
         """The same for channels that the block holds whole: all in one go."""
         xp, c = self.xp, at[1]
-        kept[...] = x
-        mean = xp.einsum("ncs->nc", kept).sum(axis=0, dtype=np.float64) / self.m
-        kept -= mean.astype(self.dtype)[:, None]
-        squares = xp.einsum("ncs,ncs->nc", kept, kept).sum(axis=0, dtype=np.float64)
+        mean = xp.einsum("ncs->nc", x).sum(axis=0, dtype=np.float64) / self.m
+        xp.subtract(x, mean.astype(self.dtype)[:, None], out=d)
+        squares = xp.einsum("ncs,ncs->nc", d, d).sum(axis=0, dtype=np.float64)
         self._set_statistics(c, mean, squares / self.m)
-        kept *= self.inverse[c]
-        y[...] = kept
+        xp.multiply(d, self.inverse[c], out=y)
 
     def _moments(self, x):
         """Mean and (biased) variance of each channel, in double precision.
@@ -142,38 +139,37 @@ class BatchNorm(Layer):
             self.blocks.map(lambda at, dy, dx: self.xp.multiply(dy, self.inverse[at[1]], out=dx),
                             dy, dx)
             return
-        y = self._kept()
+        d = self._deviations()
         self.sums.fill(0)
         if self.blocks.whole:
-            self.blocks.map(self._gradient_of_channels, dy, y, dx, scratch=2)
+            self.blocks.map(self._gradient_of_channels, dy, d, dx, scratch=1)
         else:
-            self.blocks.map(self._add_products, dy, y)
-            self.blocks.map(self._gradient, dy, y, dx, scratch=1)
+            self.blocks.map(self._add_products, dy, d)
+            self.blocks.map(self._gradient, dy, d, dx, scratch=1)
 
-    def _add_products(self, at, dy, y):
+    def _add_products(self, at, dy, d):
         self.sums[0][at] += self.xp.einsum("ncs->nc", dy).sum(axis=0, dtype=np.float64)
-        self.sums[1][at] += self.xp.einsum("ncs,ncs->nc", dy, y).sum(axis=0, dtype=np.float64)
+        self.sums[1][at] += self.xp.einsum("ncs,ncs->nc", dy, d).sum(axis=0, dtype=np.float64)
 
-    def _gradient(self, at, dy, y, dx, work):
-        xp, c = self.xp, at[1]
-        means = (self.sums[:2, :, c].sum(axis=1) / self.m).astype(self.dtype)
-        xp.multiply(y, means[1][:, None], out=work)
-        work += means[0][:, None]
+    def _gradient(self, at, dy, d, dx, work):
+        xp, c, inverse = self.xp, at[1], self.inverse[at[1]]
+        mean, product = (self.sums[:2, :, c].sum(axis=1) / self.m).astype(self.dtype)[..., None]
+        xp.multiply(d, product * inverse * inverse, out=work)         # y mean(dy y), as y = d inverse
+        work += mean
         xp.subtract(dy, work, out=work)
-        xp.multiply(work, self.inverse[c], out=dx)
+        xp.multiply(work, inverse, out=dx)
 
-    def _gradient_of_channels(self, at, dy, y, dx, copy, work):
-        copy[...] = dy
-        self._add_products(at, copy, y)
-        self._gradient(at, copy, y, dx, work)
+    def _gradient_of_channels(self, at, dy, d, dx, work):
+        self._add_products(at, dy, d)
+        self._gradient(at, dy, d, dx, work)
 
-    def _kept(self):
-        """The array of y as (N, C, S); channel by channel in memory where blocks are, since strides
+    def _deviations(self):
+        """x - mu of the last forward, as (N, C, S); channel by channel in memory where blocks are, since strides
         of a power of 2 share few places of a cache."""
         n, c, s = self.blocks.shape
         if self.blocks.whole:
-            return self.normalized.data.reshape(c, n, s).transpose(1, 0, 2)
-        return self.normalized.data.reshape(n, c, s)
+            return self.deviations.data.reshape(c, n, s).transpose(1, 0, 2)
+        return self.deviations.data.reshape(n, c, s)
 
     def _cut(self, *arrays):
         return [a.reshape(self.blocks.shape) for a in arrays]

@@ -318,20 +318,16 @@ class MaxMin(Layer):
                         self.swapped.data, scratch=1)
 
     def backward(self, top, propagate_down, bottom):
-        def gradient(at, larger, smaller, da, db, swapped, to_a, to_b):
-            xp = self.xp
-            straight, = scratch_arrays(xp, 1, swapped.shape, bool)
-            xp.logical_not(swapped, out=straight)
-            xp.multiply(smaller, swapped, out=to_a)
-            xp.multiply(smaller, straight, out=to_b)
-            xp.multiply(larger, swapped, out=db)           # db may be the memory of `smaller`,
-            db += to_b
-            xp.multiply(larger, straight, out=da)          # da that of `larger`
-            da += to_a
+        def gradient(at, larger, smaller, da, db, swapped, both):
+            self.xp.bitwise_xor(larger, smaller, out=both)
+            both *= swapped
+            self.xp.bitwise_xor(larger, both, out=da)      # da may be the memory of `larger`,
+            self.xp.bitwise_xor(smaller, both, out=db)     # db that of `smaller`
 
         if propagate_down[0]:
-            self.blocks.map(gradient, *self._halves(top[0].diff), *self._halves(bottom[0].diff),
-                            self.swapped.data, scratch=2)
+            whole = f"i{self.dtype.itemsize}"              # bits, to be swapped by exclusive or
+            self.blocks.map(gradient, *self._halves(top[0].diff.view(whole)),
+                            *self._halves(bottom[0].diff.view(whole)), self.swapped.data, scratch=1)
 
     def _halves(self, a):
         """The first and the second half of the slices, each (outer, half): views."""

@@ -13,7 +13,6 @@ import numpy as np
 from .parallel import for_each
 
 PIECE = 1 << 17              # numbers; smaller ones fit better into cache, but threads then wait for the GIL
-_SHORT = 64                  # rows of fewer numbers than this cost more in steps than cache saves
 _GROUPS = 16                 # at most so many partial sums a channel
 _local = threading.local()
 
@@ -53,18 +52,13 @@ class Blocks:
     A task is a range of channels and a group of outer indices; it goes through its blocks in order.
     Sums over outer and inner are collected in an array (groups, channels), a row a group, so that
     no two tasks add to the same number: see `buffer`.
-
-    whole_channels: where a channel fits into cache and its rows are not too short, blocks hold
-    channels from end to end; `whole` says whether they do.
     """
 
-    def __init__(self, xp, outer, channels, inner, whole_channels=False):
+    def __init__(self, xp, outer, channels, inner):
         self.xp, self.shape = xp, (outer, channels, inner)
-        self.whole = whole_channels and (xp is not np or _SHORT <= inner and outer * inner <= PIECE)
         piece = PIECE if xp is np else max(1, outer * channels * inner)
-        across = outer * inner if self.whole else inner
-        self.channel_step = min(max(1, channels), max(1, piece // max(1, across)))
-        self.outer_step = outer if self.whole else max(1, piece // max(1, self.channel_step * inner))
+        self.channel_step = min(max(1, channels), max(1, piece // max(1, inner)))
+        self.outer_step = max(1, piece // max(1, self.channel_step * inner))
         ranges, blocks = -(-channels // self.channel_step), -(-outer // self.outer_step)
         self.groups = max(1, min(blocks, _GROUPS // max(1, ranges)))
         self._per_group = -(-blocks // self.groups)

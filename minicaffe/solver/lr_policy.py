@@ -35,8 +35,9 @@ class LearningRate:
         self.param, self.current_step = param, 0
         self.advanced = None            # (iteration, current_step) of multistep's last advance
         if param.lr_policy not in POLICIES:
-            raise SolverError(where + (unknown("lr_policy", param.lr_policy, POLICIES)
-                                       if param.lr_policy else "lr_policy is missing"))
+            what = unknown("lr_policy", param.lr_policy, POLICIES) if param.lr_policy else \
+                "lr_policy is missing: known are " + ", ".join(POLICIES)
+            raise SolverError(where + what)
         self._rate, needed = POLICIES[param.lr_policy]
         for field in ("base_lr", *needed):
             missing = not getattr(param, field) if field == "stepvalue" else \
