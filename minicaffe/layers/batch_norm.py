@@ -59,10 +59,8 @@ class BatchNorm(Layer):
         top[0].reshape_like(bottom[0])
         if not self.stored:
             self.deviations.reshape_like(bottom[0])
-        self.blocks = Blocks(self.xp, *shape, whole_channels=not self.stored)
+        self.blocks = Blocks(self.xp, *shape)
         self.sums = self.blocks.buffer(3)
-        self.statistics = self.xp.zeros((2, self.channels))              # mean, variance
-        self.mean, self.inverse = self.xp.zeros((2, self.channels, 1), self.dtype)
         self.m = shape[0] * shape[2]
 
     def forward(self, bottom, top):
@@ -70,37 +68,22 @@ class BatchNorm(Layer):
         if self.stored:
             t = self.blobs[2].data
             factor = self.xp.where(t == 0, 0, 1 / self.xp.where(t == 0, 1, t))
-            self._set_statistics(slice(None), factor * self.blobs[0].data,
-                                 factor * self.blobs[1].data)
-            self.blocks.map(self._values, x, y)
-            return
-        d = self._deviations()
-        if self.blocks.whole:
-            self.blocks.map(self._values_of_channels, x, y, d)
+            self._normalize(x, y, factor * self.blobs[0].data, factor * self.blobs[1].data)
         else:
-            self._set_statistics(slice(None), *self._moments(x))
-            self.blocks.map(self._values, x, y, d)
-        self._remember()
+            mean, variance = self._moments(x)
+            self._remember(mean, variance)
+            self._normalize(x, y, mean, variance, *self._cut(self.deviations.data))
 
-    def _set_statistics(self, c, mean, variance):
-        """Mean and variance of channels c, also as columns in the layer's precision."""
-        self.statistics[0, c], self.statistics[1, c] = mean, variance
-        self.mean[c] = mean[:, None]
-        self.inverse[c] = 1 / self.xp.sqrt(variance[:, None] + self.param.eps)
+    def _normalize(self, x, y, mean, variance, *deviations):
+        mean = self._column(mean)
+        inverse = self.inverse = self._column(1 / self.xp.sqrt(variance + self.param.eps))
 
-    def _values(self, at, x, y, *kept):
-        d = kept[0] if kept else y
-        self.xp.subtract(x, self.mean[at[1]], out=d)
-        self.xp.multiply(d, self.inverse[at[1]], out=y)
+        def values(at, x, y, *d):
+            d = d[0] if d else y
+            self.xp.subtract(x, mean[at[1]], out=d)
+            self.xp.multiply(d, inverse[at[1]], out=y)
 
-    def _values_of_channels(self, at, x, y, d):
-        """The same for channels that the block holds whole: all in one go."""
-        xp, c = self.xp, at[1]
-        mean = xp.einsum("ncs->nc", x).sum(axis=0, dtype=np.float64) / self.m
-        xp.subtract(x, mean.astype(self.dtype)[:, None], out=d)
-        squares = xp.einsum("ncs,ncs->nc", d, d).sum(axis=0, dtype=np.float64)
-        self._set_statistics(c, mean, squares / self.m)
-        xp.multiply(d, self.inverse[c], out=y)
+        self.blocks.map(values, x, y, *deviations)
 
     def _moments(self, x):
         """Mean and (biased) variance of each channel, in double precision.
@@ -124,9 +107,8 @@ class BatchNorm(Layer):
         mean = total / self.m
         return mean, (deviations + xp.maximum(squares - total * mean, 0)) / self.m
 
-    def _remember(self):
+    def _remember(self, mean, variance):
         fraction, m = self.param.moving_average_fraction, self.m
-        mean, variance = self.statistics
         news = mean, variance * (m / (m - 1) if m > 1 else 1), 1
         for blob, new in zip(self.blobs, news):
             blob.data[...] = fraction * blob.data + new
@@ -139,37 +121,33 @@ class BatchNorm(Layer):
             self.blocks.map(lambda at, dy, dx: self.xp.multiply(dy, self.inverse[at[1]], out=dx),
                             dy, dx)
             return
-        d = self._deviations()
-        self.sums.fill(0)
-        if self.blocks.whole:
-            self.blocks.map(self._gradient_of_channels, dy, d, dx, scratch=1)
-        else:
-            self.blocks.map(self._add_products, dy, d)
-            self.blocks.map(self._gradient, dy, d, dx, scratch=1)
+        self._batch_gradient(dy, *self._cut(self.deviations.data), dx)
 
-    def _add_products(self, at, dy, d):
-        self.sums[0][at] += self.xp.einsum("ncs->nc", dy).sum(axis=0, dtype=np.float64)
-        self.sums[1][at] += self.xp.einsum("ncs,ncs->nc", dy, d).sum(axis=0, dtype=np.float64)
+    def _batch_gradient(self, dy, d, dx):
+        """dx = (dy - mean dy - y mean(dy y)) / sqrt(var + eps), y = d / sqrt(var + eps)."""
+        xp, sums, inverse = self.xp, self.sums, self.inverse
+        sums.fill(0)
 
-    def _gradient(self, at, dy, d, dx, work):
-        xp, c, inverse = self.xp, at[1], self.inverse[at[1]]
-        mean, product = (self.sums[:2, :, c].sum(axis=1) / self.m).astype(self.dtype)[..., None]
-        xp.multiply(d, product * inverse * inverse, out=work)         # y mean(dy y), as y = d inverse
-        work += mean
-        xp.subtract(dy, work, out=work)
-        xp.multiply(work, inverse, out=dx)
+        def add(at, dy, d):
+            sums[0][at] += xp.einsum("ncs->c", dy)
+            sums[1][at] += xp.einsum("ncs,ncs->c", dy, d)
 
-    def _gradient_of_channels(self, at, dy, d, dx, work):
-        self._add_products(at, dy, d)
-        self._gradient(at, dy, d, dx, work)
+        self.blocks.map(add, dy, d)
+        mean, product = map(self._column, sums[:2].sum(axis=1) / self.m)
+        slope = product * inverse * inverse
 
-    def _deviations(self):
-        """x - mu of the last forward, as (N, C, S); channel by channel in memory where blocks are, since strides
-        of a power of 2 share few places of a cache."""
-        n, c, s = self.blocks.shape
-        if self.blocks.whole:
-            return self.deviations.data.reshape(c, n, s).transpose(1, 0, 2)
-        return self.deviations.data.reshape(n, c, s)
+        def gradient(at, dy, d, dx, work):
+            c = at[1]
+            xp.multiply(d, slope[c], out=work)
+            work += mean[c]
+            xp.subtract(dy, work, out=work)
+            xp.multiply(work, inverse[c], out=dx)
+
+        self.blocks.map(gradient, dy, d, dx, scratch=1)
 
     def _cut(self, *arrays):
         return [a.reshape(self.blocks.shape) for a in arrays]
+
+    def _column(self, values):
+        """(C, 1), in the layer's precision."""
+        return values.astype(self.dtype)[:, None]

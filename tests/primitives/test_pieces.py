@@ -31,19 +31,16 @@ def test_pieces_meet_every_entry_once(xp, piece, size):
     assert_array_equal(b, a + 1)
 
 
-@pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_blocks_meet_every_entry_once_and_sum_it(xp, piece, shape, whole):
+def test_blocks_meet_every_entry_once_and_sum_it(xp, piece, shape):
     x = np.random.default_rng(0).normal(size=shape)
-    met, blocks = np.zeros(shape), Blocks(xp, *shape, whole_channels=whole)
+    met, blocks = np.zeros(shape), Blocks(xp, *shape)
     sums, offset = blocks.buffer(1), np.arange(float(shape[1]))[:, None]
 
     def function(at, x, met, spare):
         assert x.shape == spare.shape
         met += x + offset[at[1]]
         sums[0][at] += x.sum(axis=(0, 2))
-        if blocks.whole:
-            assert x.shape[0] == shape[0]
 
     blocks.map(function, x, met, scratch=1)
     assert_allclose(met, x + offset, rtol=1e-15)
