@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers import backward_once, make_layer
 from numpy.testing import assert_array_equal
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from minicaffe.primitives import parallel
 
@@ -117,16 +117,17 @@ def blas_threads():
 
 
 def test_one_blas_thread_and_back():
-    before = blas_threads()
-    with parallel.one_blas_thread():
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
         with parallel.one_blas_thread():
-            pass
-        assert set(blas_threads()) <= {1}
-    assert blas_threads() == before
-    with pytest.raises(ValueError):
-        with parallel.one_blas_thread():
-            raise ValueError
-    assert blas_threads() == before
+            with parallel.one_blas_thread():
+                pass
+            assert set(blas_threads()) <= {1}
+        assert blas_threads() == before
+        with pytest.raises(ValueError):
+            with parallel.one_blas_thread():
+                raise ValueError
+        assert blas_threads() == before
 
 
 # ---- the same bits whatever the number of threads
