@@ -91,7 +91,8 @@ def _jobs(case, shape):
     """(direction, blobs to read and write, function) of the passes of a layer."""
     cls, rng = layer_class(case.type), np.random.default_rng(1)
     message = {cls.message: case.fields} if cls.message else {}
-    layer = cls(caffe_pb2.LayerParameter(name=case.type, type=case.type, **message), case.phase, rng=rng)
+    param = caffe_pb2.LayerParameter(name=case.type, type=case.type, **message)
+    layer = cls(param, case.phase, rng=rng)
     bottom, top = [Blob(shape) for _ in range(case.bottoms)], [Blob() for _ in range(case.tops)]
     for blob in bottom:
         rng.standard_normal(dtype=np.float32, out=blob.data)

@@ -39,8 +39,8 @@ class BatchNorm(Layer):
             if i == len(given):
                 given.add(lr_mult=0)
             elif given[i].lr_mult != 0:
-                raise self.error(f"param {i} has lr_mult {given[i].lr_mult:g}: these are statistics, "
-                                 "not learnt parameters, lr_mult must be 0 (or param left out)")
+                raise self.error(f"param {i} has lr_mult {given[i].lr_mult:g}: these are "
+                                 "statistics, not learnt: lr_mult must be 0 (or param left out)")
         self.deviations = Blob(dtype=self.dtype)
 
     @staticmethod
@@ -52,8 +52,8 @@ class BatchNorm(Layer):
     def reshape(self, bottom, top):
         shape = self._cut_shape(bottom[0])
         if shape[1] != self.channels:
-            raise self.error(f"a bottom of shape {bottom[0].shape} does not have the {self.channels} "
-                             "channels that were set up")
+            raise self.error(f"a bottom of shape {bottom[0].shape} does not have the "
+                             f"{self.channels} channels that were set up")
         if not bottom[0].size:
             raise self.error(f"a bottom of shape {bottom[0].shape} has no mean: it is empty")
         top[0].reshape_like(bottom[0])

@@ -8,7 +8,7 @@ import math
 from scipy.special import erf
 
 from ..blob import Blob
-from ..primitives.elementwise import Blocks, map_pieces, scratch_arrays
+from ..primitives.elementwise import Blocks, map_pieces
 from .base import ElementwiseLayer, Layer, register_layer
 
 
@@ -57,8 +57,8 @@ class ELU(ElementwiseLayer):
     def setup(self, bottom, top):
         super().setup(bottom, top)
         if self.param.alpha < 0 and bottom[0] is top[0]:
-            raise self.error(f"alpha {self.param.alpha:g} can't be in place: the gradient needs the "
-                             "input's sign, which would be lost")
+            raise self.error(f"alpha {self.param.alpha:g} can't be in place: the gradient needs "
+                             "the input's sign, which would be lost")
 
     def values(self, x, y, curve, _):
         xp = self.xp
@@ -87,7 +87,7 @@ class ELU(ElementwiseLayer):
 
 @register_layer("Swish")
 class Swish(ElementwiseLayer):
-    """The input times its logistic function, s = 1 / (1 + exp(-beta x)), kept for backward as in Caffe.
+    """The input times its logistic function s = 1 / (1 + exp(-beta x)), which is kept.
 
     bottom[0]  x  any shape        top[0]  y  the same
     forward:   y = x s             backward:  dx = dy (beta y + s (1 - beta y))
@@ -213,7 +213,8 @@ class PReLU(Layer):
 
     def setup(self, bottom, top):
         if bottom[0].num_axes < 2:
-            raise self.error(f"the bottom must have at least 2 axes (N, C, ...), not {bottom[0].shape}")
+            raise self.error(f"the bottom must have at least 2 axes (N, C, ...), "
+                             f"not {bottom[0].shape}")
         shape = () if self.param.channel_shared else (bottom[0].shape[1],)
         self.add_blob(shape, self.filler("filler", 0.25))
         self.input = Blob(dtype=self.dtype)
@@ -226,7 +227,8 @@ class PReLU(Layer):
         top[0].reshape_like(x)
         if x is top[0]:
             self.input.reshape_like(x)
-        shape = (x.size, 1, 1) if self.param.channel_shared else (x.shape[0], x.shape[1], x.count(2))
+        shape = (x.size, 1, 1) if self.param.channel_shared \
+            else (x.shape[0], x.shape[1], x.count(2))
         self.blocks = Blocks(self.xp, *shape)
         self.sums = self.blocks.buffer(1)
 

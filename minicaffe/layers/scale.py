@@ -26,8 +26,8 @@ class ScaleShift(Layer):
         axis = x.canonical_axis(self.param.axis)
         end = x.num_axes if number == -1 else axis + number
         if number < -1 or end > x.num_axes:
-            raise self.error(f"num_axes {number} from axis {axis} on does not fit a bottom of shape "
-                             f"{x.shape}")
+            raise self.error(f"num_axes {number} from axis {axis} on does not fit a bottom of "
+                             f"shape {x.shape}")
         return x.shape[axis:end]
 
     def setup(self, bottom, top):

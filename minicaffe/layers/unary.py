@@ -1,6 +1,6 @@
-"""Arithmetic of single entries: AbsVal, Power, Exp, Log, Clip, Threshold; all but AbsVal may be in place.
+"""Arithmetic of single entries: AbsVal, Power, Exp, Log, Clip, Threshold.
 
-Where a gradient needs an input that is overwritten in place, a copy is kept, as Caffe's PReLU does
+All but AbsVal may be in place. Where a gradient needs an input that is overwritten in place, a copy is kept, as Caffe's PReLU does
 (Caffe's Log, Power and Clip give a wrong gradient there).
 """
 
@@ -64,7 +64,7 @@ class Power(ElementwiseLayer):
         p = self.param
         try:
             return 1.0 if p.power == 0 else math.pow(p.shift, p.power)
-        except ValueError:                     # 0 to a negative power, or a root of a negative number
+        except ValueError:                     # 0^-1, or a root of a negative number
             return math.inf if p.shift == 0 else math.nan
         except OverflowError:
             return math.inf

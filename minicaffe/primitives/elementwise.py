@@ -12,7 +12,8 @@ import numpy as np
 
 from .parallel import for_each
 
-PIECE = 1 << 17              # numbers; smaller ones fit better into cache, but threads then wait for the GIL
+PIECE = 1 << 17              # numbers; smaller ones fit a cache better, but then threads wait
+                             # for the interpreter's lock after each call
 _GROUPS = 16                 # at most so many partial sums a channel
 _local = threading.local()
 
