@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..primitives.elementwise import map_pieces, scratch_arrays
+from ..primitives.elementwise import PIECE, map_pieces, scratch_arrays
+from ..primitives.parallel import for_each
 from ..proto.caffe_pb2 import TRAIN
 from .base import ElementwiseLayer, register_layer
 
@@ -124,8 +125,19 @@ class Dropout(ElementwiseLayer):
 
     def forward(self, bottom, top):
         if self.phase == TRAIN:
-            self.rng.random(dtype=np.float32, out=self.uniform)
+            self._draw()
         self._drop(bottom[0].data, top[0].data)
+
+    def _draw(self):
+        """Fill `uniform`; pieces have generators of their own, so that threads can share them out."""
+        seed = int(self.rng.integers(2**63))
+
+        def piece(i, worker):
+            part = self.uniform.reshape(-1)[i * PIECE:(i + 1) * PIECE]
+            generator = np.random.Generator(np.random.SFC64([seed, i]))
+            generator.random(dtype=np.float32, out=part)
+
+        for_each(piece, -(-self.uniform.size // PIECE))
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
