@@ -8,6 +8,18 @@ from . import backend
 from .errors import Error
 
 
+class _Count(int):
+    """Blob.count: pycaffe has a property of this name, Caffe's C++ a method; this is both."""
+
+    def __new__(cls, shape):
+        count = super().__new__(cls, math.prod(shape))
+        count._shape = shape
+        return count
+
+    def __call__(self, start=0, end=None):
+        return math.prod(self._shape[start:end])
+
+
 class Blob:
     """An N-dimensional array `data` and its gradient `diff`, as in Caffe (blob.hpp).
 
@@ -54,9 +66,10 @@ class Blob:
             raise Error(f"axis {axis} does not exist in a blob of shape {self.shape}")
         return axis % len(self.shape)
 
-    def count(self, start=0, end=None):
-        """The product of the sizes of axes start .. end-1 (all of them by default)."""
-        return math.prod(self.shape[start:end])
+    @property
+    def count(self):
+        """The number of values; called, count(start, end), that of axes start .. end-1."""
+        return _Count(self.shape)
 
     def _legacy(self, index):
         if len(self.shape) > 4:

@@ -34,6 +34,14 @@ def test_count():
     assert blob.count(3) == 1 and blob.count(0, 0) == 1
 
 
+def test_count_is_a_number_too_as_in_pycaffe():
+    blob = Blob((2, 3, 4))
+    assert blob.count == 24 and blob.count != Blob((2, 3)).count and blob.count / blob.num == 12
+    assert f"{blob.count}" == "24" and np.zeros(blob.count).size == 24
+    blob.reshape(5, 2)
+    assert blob.count == 10
+
+
 @pytest.mark.parametrize("axis, expected", [(0, 0), (2, 2), (-1, 2), (-3, 0)])
 def test_canonical_axis(axis, expected):
     assert Blob((2, 3, 4)).canonical_axis(axis) == expected
