@@ -19,6 +19,13 @@ def parser(description, example):
                    formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
+def add_stage(parser):
+    """The option --stage of tools that build a net; args.stage is a list of names, or None."""
+    parser.add_argument("--stage", metavar="NAME", action="append",
+                        help="build the net for this stage, which include and exclude rules of its "
+                             "layers may ask for; may be repeated")
+
+
 def run(main, argv=None):
     """The exit code of `main(argv)`: its own (None is 0), 1 after an Error, 130 after Ctrl-C.
 

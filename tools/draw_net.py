@@ -9,7 +9,7 @@ import sys
 from minicaffe import cli, draw
 from minicaffe.analysis.shapes import build_net, parse_shapes
 from minicaffe.errors import Error
-from minicaffe.proto import upgrade
+from minicaffe.proto import text, upgrade
 
 
 def main(argv=None):
@@ -24,13 +24,15 @@ def main(argv=None):
                              "those of TEST)")
     parser.add_argument("--input", metavar="NAME=SIZES", action="append",
                         help="shape of a data layer whose data isn't there, as data=64x1x28x28")
+    cli.add_stage(parser)
     args = parser.parse_args(argv)
-    param, _ = upgrade.read_net(args.net)
+    param, _ = upgrade.upgrade_net(*text.read_net(args.net), args.net, warn=False)   # build_net warns
+    param.state.stage.extend(args.stage or ())
     phase = None if args.phase == "ALL" else args.phase
     shapes = parse_shapes(args.input)
     net = None
     try:
-        net = build_net(args.net, phase or "TEST", shapes)
+        net = build_net(args.net, phase or "TEST", shapes, args.stage)
     except Error as error:
         if shapes:
             raise

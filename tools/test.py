@@ -16,9 +16,10 @@ def main(argv=None):
     parser.add_argument("--iterations", type=int, default=50, metavar="N",
                         help="number of batches (default: %(default)s)")
     parser.add_argument("--gpu", metavar="ID|cpu", default="cpu", help="device (default: cpu)")
+    cli.add_stage(parser)
     args = parser.parse_args(argv)
     backend.choose(args.gpu)
-    net = Net(args.net, TEST)
+    net = Net(args.net, TEST, stages=args.stage)
     for name in load_weights(net, args.weights):
         print(f"warning: {args.weights} has nothing for layer '{name}': it keeps what its fillers "
               "gave it", file=sys.stderr)

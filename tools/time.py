@@ -16,8 +16,9 @@ def main(argv=None):
     parser.add_argument("--phase", choices=("TRAIN", "TEST"), default="TRAIN",
                         help="which layers of the file take part (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the times there too")
+    cli.add_stage(parser)
     args = parser.parse_args(argv)
-    net = Net(args.net, args.phase)
+    net = Net(args.net, args.phase, stages=args.stage)
     times = time_net(net, args.iterations)
     net.close()
     print_times(times)

@@ -22,20 +22,21 @@ def parse_shapes(texts):
     return shapes
 
 
-def build_net(path, phase, shapes=None):
+def build_net(path, phase, shapes=None, stages=None):
     """The Net of a file; layers without bottoms that make the blobs in `shapes` become Input.
 
     shapes: {top: sizes}. Other tops of such a layer (labels) get the first size only. The arrays
     of a Blob are made on first use, so the net takes little memory until it is run.
     """
     if not shapes:
-        return Net(path, phase)
+        return Net(path, phase, stages=stages)
     param, places = upgrade.read_net(path)
-    add_to_state(param.state, phase)
+    add_to_state(param.state, phase, stages=stages)
     chosen = [layer for layer, _ in layers_in_state(param, places)]
     for name in shapes:
         if not any(name in layer.top and not layer.bottom for layer in chosen):
-            raise Error(f"{path}: no layer without bottoms makes '{name}' in this phase")
+            raise Error(f"{path}: no layer without bottoms makes '{name}' in this phase"
+                        + (f" and stage {', '.join(stages)}" if stages else ""))
     del param.layer[:]
     param.layer.extend(_input(layer, shapes) if not layer.bottom and set(layer.top) & set(shapes)
                        else layer for layer in chosen)

@@ -31,3 +31,21 @@ def test_bad_input(run_tool, folder):
         assert result.code == 1 and result.err.startswith("error: "), result
         assert result.err.count("\n") == 1 and message in result.err
     assert not (folder / "x.dot").exists()
+
+
+def test_stage_chooses_layers(run_tool, folder):
+    net = folder / "net.prototxt"
+    net.write_text(net.read_text().replace("phase: TEST", 'phase: TEST stage: "seen"', 1))
+    for stage, count in ((), 0), (("--stage", "seen"), 1):
+        result = run_tool("draw_net", "net.prototxt", "net.dot", "--phase", "TEST", *stage)
+        assert result.code == 0 and ("warning: no shapes" in result.err) == (not stage)
+        assert (folder / "net.dot").read_text().count("Data") == count
+
+
+def test_an_old_net_is_warned_of_once(run_tool, folder, caplog):
+    (folder / "old.prototxt").write_text('input: "data" input_dim: 2 input_dim: 1 input_dim: 8 '
+                                         'input_dim: 8 layers { name: "r" type: RELU bottom: "data" '
+                                         'top: "r" }')
+    assert run_tool("draw_net", "old.prototxt", "old.dot").code == 0
+    assert caplog.text.count("upgraded from an old form") == 1
+    assert r"r\n2 x 1 x 8 x 8" in (folder / "old.dot").read_text()

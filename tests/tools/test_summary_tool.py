@@ -27,3 +27,12 @@ def test_bad_input(run_tool, folder):
         result = run_tool("summary", *arguments)
         assert result.code == 1 and result.out == ""
         assert result.err.startswith("error: ") and result.err.count("\n") == 1 and message in result.err
+
+
+def test_stage_chooses_layers(run_tool, folder):
+    """A net that has data only in one of two stages, as autoencoders' files have."""
+    net = folder / "net.prototxt"
+    net.write_text(net.read_text().replace("phase: TEST", 'phase: TEST stage: "seen"', 1))
+    assert run_tool("summary", "net.prototxt").code == 1
+    result = run_tool("summary", "net.prototxt", "--stage", "seen", "--stage", "other")
+    assert result.code == 0 and result.err == "" and "5 x 4 x 6 x 6" in result.out

@@ -78,3 +78,12 @@ def test_bad_input_is_one_line(run_tool, weights, arguments, message):
     result = run_tool("test", *arguments)
     assert result.code == 1 and message in result.err
     assert result.err.startswith("error: ") and result.err.count("\n") == 1
+
+
+def test_stage_chooses_layers(run_tool, folder, weights):
+    """A net that has data only in one of two stages, as autoencoders' files have."""
+    net = folder / "net.prototxt"
+    net.write_text(net.read_text().replace("phase: TEST", 'phase: TEST stage: "seen"', 1))
+    assert run_tool("test", "net.prototxt", weights, "--iterations", 1).code == 1
+    result = run_tool("test", "net.prototxt", weights, "--iterations", 1, "--stage", "seen", "--stage", "other")
+    assert result.code == 0 and result.err == "" and "accuracy = " in result.out

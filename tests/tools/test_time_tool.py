@@ -92,3 +92,12 @@ def test_scripts_hide_no_module_that_others_need():
     code = ("import sys; sys.path.insert(0, 'tools'); import time, minicaffe.solver, numpy.testing; "
             "time.perf_counter()")
     subprocess.run([sys.executable, "-c", code], check=True, cwd=pathlib.Path(__file__).parents[2])
+
+
+def test_stage_chooses_layers(run_tool, folder):
+    """A net that has data only in one of two stages, as autoencoders' files have."""
+    net = folder / "net.prototxt"
+    net.write_text(net.read_text().replace("phase: TEST", 'phase: TEST stage: "seen"', 1))
+    assert run_tool("time", "net.prototxt", "--phase", "TEST", "--iterations", 1).code == 1
+    result = run_tool("time", "net.prototxt", "--phase", "TEST", "--iterations", 1, "--stage", "seen", "--stage", "other")
+    assert result.code == 0 and result.err == "" and "1 iterations" in result.out
