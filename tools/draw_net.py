@@ -26,7 +26,8 @@ def main(argv=None):
                         help="shape of a data layer whose data isn't there, as data=64x1x28x28")
     cli.add_stage(parser)
     args = parser.parse_args(argv)
-    param, _ = upgrade.upgrade_net(*text.read_net(args.net), args.net, warn=False)   # build_net warns
+    # build_net reads the file again, and warns of an old form
+    param, _ = upgrade.upgrade_net(*text.read_net(args.net), args.net, warn=False)
     param.state.stage.extend(args.stage or ())
     phase = None if args.phase == "ALL" else args.phase
     shapes = parse_shapes(args.input)

@@ -43,9 +43,9 @@ def test_stage_chooses_layers(run_tool, folder):
 
 
 def test_an_old_net_is_warned_of_once(run_tool, folder, caplog):
-    (folder / "old.prototxt").write_text('input: "data" input_dim: 2 input_dim: 1 input_dim: 8 '
-                                         'input_dim: 8 layers { name: "r" type: RELU bottom: "data" '
-                                         'top: "r" }')
+    (folder / "old.prototxt").write_text(
+        'input: "data" input_dim: 2 input_dim: 1 input_dim: 8 input_dim: 8 '
+        'layers { name: "r" type: RELU bottom: "data" top: "r" }')
     assert run_tool("draw_net", "old.prototxt", "old.dot").code == 0
     assert caplog.text.count("upgraded from an old form") == 1
     assert r"r\n2 x 1 x 8 x 8" in (folder / "old.dot").read_text()

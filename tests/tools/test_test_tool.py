@@ -85,5 +85,6 @@ def test_stage_chooses_layers(run_tool, folder, weights):
     net = folder / "net.prototxt"
     net.write_text(net.read_text().replace("phase: TEST", 'phase: TEST stage: "seen"', 1))
     assert run_tool("test", "net.prototxt", weights, "--iterations", 1).code == 1
-    result = run_tool("test", "net.prototxt", weights, "--iterations", 1, "--stage", "seen", "--stage", "other")
+    result = run_tool("test", "net.prototxt", weights, "--iterations", 1,
+                      "--stage", "seen", "--stage", "other")
     assert result.code == 0 and result.err == "" and "accuracy = " in result.out

@@ -99,5 +99,6 @@ def test_stage_chooses_layers(run_tool, folder):
     net = folder / "net.prototxt"
     net.write_text(net.read_text().replace("phase: TEST", 'phase: TEST stage: "seen"', 1))
     assert run_tool("time", "net.prototxt", "--phase", "TEST", "--iterations", 1).code == 1
-    result = run_tool("time", "net.prototxt", "--phase", "TEST", "--iterations", 1, "--stage", "seen", "--stage", "other")
+    result = run_tool("time", "net.prototxt", "--phase", "TEST", "--iterations", 1,
+                      "--stage", "seen", "--stage", "other")
     assert result.code == 0 and result.err == "" and "1 iterations" in result.out
