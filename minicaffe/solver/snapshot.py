@@ -89,17 +89,20 @@ def restore(solver, path):
         history[...] = values.reshape(-1)
     solver.iter = state.iter
     solver.learning_rate.current_step = state.current_step
-    stored = {(s.net, s.layer): s for s in state.layer_state}
+    stored = {}                    # a name may stand for several layers, in their order in the net
+    for layer_state in state.layer_state:
+        stored.setdefault((layer_state.net, layer_state.layer), []).append(layer_state)
     old_seed = solver.seed
     if state.HasField("random_seed"):
         solver.seed = state.random_seed
     for name, net in _named_nets(solver):
-        for layer in net.layers:
-            if (name, layer.name) not in stored:
+        for layer, tops in zip(net.layers, net._top_names):
+            states = stored.get((name, layer.name))
+            if not states:
                 continue
             if layer.position is not None and solver.seed != old_seed:
-                _set_up_again(net, layer, solver.seed)
-            _restore_layer(stored[name, layer.name], layer)
+                _set_up_again(layer, [net.blobs[top] for top in tops], solver.seed)
+            _restore_layer(states.pop(0), layer)
     log.info("Restoring previous solver status from %s", path)
 
 
@@ -127,7 +130,7 @@ def _named_nets(solver):
 
 def _store_layer(state, net_name, layer):
     state.net, state.layer = net_name, layer.name
-    random_state = dict(layer.rng.bit_generator.state)
+    random_state = dict(layer.rng.bit_generator.state) if _has_rng(layer) else {}
     if layer.carried:
         random_state["carried"] = [to_numpy(blob.data).tolist() for blob in layer.carried]
     state.random_state = json.dumps(random_state)
@@ -140,13 +143,19 @@ def _restore_layer(state, layer):
     for blob, values in zip(layer.carried, random_state.pop("carried", ())):
         if np.shape(values) == blob.shape:       # as many sequences as then
             blob.data[...] = blob.xp.asarray(values)
-    layer.rng.bit_generator.state = random_state
+    if random_state and _has_rng(layer):
+        layer.rng.bit_generator.state = random_state
     if state.HasField("position"):
         layer.position = state.position
 
 
-def _set_up_again(net, layer, seed):
+def _has_rng(layer):
+    """Whether layer.rng is of the kind layers are given; a Python layer may put its own there."""
+    return isinstance(getattr(layer.rng, "bit_generator", None), np.random.PCG64)
+
+
+def _set_up_again(layer, top, seed):
     """A data layer draws its seed at setup: let it do so from the snapshot's."""
     layer.close()
     layer.rng = layer_rng(seed, layer.name, layer.phase)
-    layer.setup([], [net.blobs[name] for name in net.top_names[layer.name]])
+    layer.setup([], top)

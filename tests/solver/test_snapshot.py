@@ -1,6 +1,7 @@
 """Snapshots: a resumed run ends in the same bits, and what doesn't fit is refused."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -75,6 +76,52 @@ def test_a_resumed_run_ends_in_the_same_bits(here, type_name, random_seed):
     assert resumed.test() == tested                  # test nets go on in their data too
     solver.close()
     resumed.close()
+
+
+def resumed_equals(source):
+    """Whether 2 + 2 iterations end in the bits of 4."""
+    fields = dict(base_lr=0.05, lr_policy="fixed", max_iter=10, random_seed=3,
+                  snapshot_prefix="run", snapshot_after_train=False)
+    solver, resumed = (caffe.get_solver(make_param(source, **fields)) for _ in range(2))
+    solver.step(2)
+    resumed.restore(solver.snapshot())
+    solver.step(2)
+    resumed.step(2)
+    pairs = list(zip(everything(resumed), everything(solver)))
+    solver.close()
+    resumed.close()
+    return all((mine == expected).all() for mine, expected in pairs)
+
+
+def test_layers_of_one_name_get_back_a_state_each(here):
+    """Caffe's own autoencoder and captioning nets have names that stand for two layers."""
+    noise = "".join(layer("noise", "DummyData", top=top, more=f"""
+        dummy_data_param {{ shape {{ dim: 5 dim: {size} }} data_filler {{ type: "gaussian" }} }}""")
+                    for top, size in (("x", 2), ("y", 7)))
+    assert resumed_equals(noise + ip("a", "x") + ip("b", "y")
+                          + layer("loss", "EuclideanLoss", "a b"))
+
+
+@pytest.mark.parametrize("rng", ["None", "np.random.RandomState(1)", "5"])
+def test_a_python_layer_may_have_an_rng_of_its_own(here, monkeypatch, rng):
+    write_data(here)
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.delitem(sys.modules, "layer_with_rng", raising=False)
+    (here / "layer_with_rng.py").write_text(f"""
+import minicaffe, numpy as np
+class Copy(minicaffe.Layer):
+    def setup(self, bottom, top):
+        self.rng = {rng}
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+    def forward(self, bottom, top):
+        top[0].data[...] = bottom[0].data
+    def backward(self, top, propagate_down, bottom):
+        bottom[0].diff[...] = top[0].diff
+""")
+    assert resumed_equals(DATA + ip("a", "x") + layer(
+        "p", "Python", "a", "b", 'python_param { module: "layer_with_rng" layer: "Copy" }')
+        + layer("loss", "SoftmaxWithLoss", "b label"))
 
 
 def test_a_snapshot_changes_nothing(here):
