@@ -24,7 +24,8 @@ def lmdb_writer(path):
     check_new(path)
     temporary = f"{path}.{os.getpid()}.part"
     try:
-        environment = lmdb.open(temporary, map_size=FIRST_SIZE)
+        # without a lock file: on a full disk, the map of one kills the program (SIGBUS)
+        environment = lmdb.open(temporary, map_size=FIRST_SIZE, lock=False)
     except (lmdb.Error, OSError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise DataError(f"{path}: can't be written: {_words(error)}") from error

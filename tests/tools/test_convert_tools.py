@@ -67,6 +67,12 @@ def test_the_map_grows(run_tool, here, mnist, monkeypatch):
     assert [datum.label for _, datum in records("db")] == list(mnist[1])
 
 
+def test_no_lock_file_is_made(run_tool, here, mnist):
+    """On a full disk, writing to the map of one would kill the program."""
+    assert run_tool("convert_mnist_data", "images-idx3", "labels-idx1", "db").code == 0
+    assert [path.name for path in (here / "db").iterdir()] == ["data.mdb"]
+
+
 def test_an_existing_database_is_kept(run_tool, here, mnist):
     (here / "db").mkdir()
     (here / "db" / "data.mdb").write_text("old")
