@@ -6,6 +6,7 @@ import sys
 import warnings
 
 from .errors import Error
+from .files import reason
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,11 +27,19 @@ def add_stage(parser):
                              "layers may ask for; may be repeated")
 
 
+def seed(text):
+    """The type of a --seed option: a whole number that NumPy's generators take."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 up, not {text}")
+    return int(text)
+
+
 def run(main, argv=None):
     """The exit code of `main(argv)`: its own (None is 0), 1 after an Error, 130 after Ctrl-C.
 
-    An Error is printed as one line, `error: ...`. Whoever reads our output may stop early. NumPy's
-    warnings of overflow and the like are left out: a loss that is not finite is an Error.
+    An Error is printed as one line, `error: ...`, and so are a lack of memory and an output that
+    can't be written. Whoever reads our output may stop early. NumPy's warnings of overflow and the
+    like are left out: a loss that is not finite is an Error.
     """
     try:
         with warnings.catch_warnings():
@@ -45,5 +54,17 @@ def run(main, argv=None):
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails
+        _drop_stdout()
         return 0
+    except MemoryError as error:
+        print("error: not enough memory:", str(error) or "an array is too large", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {error.filename or 'the output'}: {reason(error)}", file=sys.stderr)
+        _drop_stdout()
+        return 1
+
+
+def _drop_stdout():
+    """Send what stdout still holds nowhere, or the flush at exit fails."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

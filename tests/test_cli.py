@@ -43,3 +43,18 @@ def test_reader_that_stops_early(lines):
         tool.stdin.close()
         assert tool.stderr.read() == b""
     assert tool.returncode == 0
+
+
+def test_not_enough_memory(capsys):
+    assert cli.run(raiser(MemoryError("Unable to allocate 9 TiB"))) == 1
+    assert capsys.readouterr().err == "error: not enough memory: Unable to allocate 9 TiB\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("lines", [1, 1000])
+def test_stdout_on_a_full_disk(lines):
+    code = ("import sys; from minicaffe import cli\n"
+            f"sys.exit(cli.run(lambda argv: [print('x' * 1000) for _ in range({lines})] and None))")
+    with open("/dev/full", "wb") as full:
+        tool = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE)
+    assert (tool.returncode, tool.stderr) == (1, b"error: the output: no space left on device\n")

@@ -28,7 +28,7 @@ def main(argv=None):
                         help="entries of each blob, chosen at random (default: %(default)s)")
     parser.add_argument("--phase", choices=("TRAIN", "TEST"), default="TRAIN",
                         help="which layers of the file take part (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N",
+    parser.add_argument("--seed", type=cli.seed, default=0, metavar="N",
                         help="of fillers, inputs and the choice of entries (default: %(default)s)")
     args = parser.parse_args(argv)
     if args.samples < 1:

@@ -15,7 +15,8 @@ import tempfile
 import venv
 
 GRPC_TOOLS = "1.51.1"           # protoc 21, for the runtimes 4.21 and up
-PROTO = pathlib.Path(__file__).resolve().parents[1] / "minicaffe" / "proto" / "caffe.proto"
+ROOT = pathlib.Path(__file__).resolve().parents[1]      # the checkout, or the installed package
+PROTO = (ROOT / "minicaffe" if (ROOT / "minicaffe").is_dir() else ROOT) / "proto" / "caffe.proto"
 HEADER = """\
 # Written by tools/compile_proto.py (grpcio-tools {version}); change caffe.proto instead.
 # caffe.proto sha256: {digest}
@@ -52,12 +53,14 @@ def compile_proto(proto=PROTO):
     return HEADER.format(version=GRPC_TOOLS, digest=digest) + generated
 
 
-def main():
+def main(argv=None):
+    # without minicaffe.cli: the package can't be imported while caffe_pb2.py is missing
     parser = argparse.ArgumentParser(description=__doc__.strip(),
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true",
                         help="write nothing; exit 1 if caffe_pb2.py is not what caffe.proto gives")
-    arguments = parser.parse_args()
+    parser.error = lambda message: sys.exit(f"error: {message} (see {parser.prog} --help)")
+    arguments = parser.parse_args(argv)
     target = PROTO.with_name("caffe_pb2.py")
     try:
         text = compile_proto()

@@ -22,7 +22,7 @@ def main(argv=None):
     parser.add_argument("out", metavar="OUT_LMDB", help="the new database, a folder")
     parser.add_argument("--gray", action="store_true", help="one channel instead of three")
     parser.add_argument("--shuffle", action="store_true", help="in random order")
-    parser.add_argument("--seed", type=int, default=0, metavar="N",
+    parser.add_argument("--seed", type=cli.seed, default=0, metavar="N",
                         help="of that order (default: %(default)s)")
     parser.add_argument("--resize_height", type=int, default=0, metavar="H",
                         help="with --resize_width")
