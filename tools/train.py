@@ -12,7 +12,7 @@ def main(argv=None):
     parser = cli.parser(__doc__, "python tools/train.py prototxt/lenet/train_test.prototxt "
                                  "prototxt/lenet/solver.prototxt --set max_iter=1000")
     parser.add_argument("files", nargs="+", metavar="FILE", help="[NET.prototxt] SOLVER.prototxt")
-    parser.add_argument("--weights", metavar="A.caffemodel,B.caffemodel", default="",
+    parser.add_argument("--weights", metavar="A.caffemodel,B.caffemodel",
                         help="start from these weights, copied by layer name")
     parser.add_argument("--snapshot", metavar="X.solverstate", help="resume this run")
     parser.add_argument("--gpu", metavar="ID|cpu", help="device; default: the solver's solver_mode")
@@ -20,6 +20,9 @@ def main(argv=None):
     parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[],
                         help="override a field of the solver, e.g. base_lr=0.005 (repeatable)")
     args = parser.parse_args(argv)
+    for option in "weights", "snapshot", "gpu", "log":
+        if getattr(args, option) == "":
+            parser.error(f"--{option} is empty")
     if len(args.files) > 2:
         parser.error("give at most two files: NET.prototxt SOLVER.prototxt")
     param = read_with_net(args.files[-1], *args.files[:-1])
@@ -27,7 +30,7 @@ def main(argv=None):
     if args.gpu is not None:
         backend.choose(args.gpu, param)
     solver = get_solver(args.files[-1], param=param)
-    finished = train(solver, [w for w in args.weights.split(",") if w], args.snapshot, args.log)
+    finished = train(solver, [w for w in (args.weights or "").split(",") if w], args.snapshot, args.log)
     return 0 if finished else 130
 
 

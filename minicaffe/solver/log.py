@@ -1,5 +1,6 @@
 """Log lines in Caffe's (glog's) format, a progress bar on terminals, and a JSON lines file."""
 
+import contextlib
 import json
 import logging
 import os
@@ -67,20 +68,27 @@ class JsonLines:
 
     {"iteration": 100, "time": seconds since the start, "lr": .., "loss": .., "outputs": {..}} or
     {"iteration": 500, "time": .., "test_net": 0, "outputs": {..}}. Lines are added to an existing
-    file, so that a resumed run goes on in it. Raises FileError where it can't be opened.
+    file, so that a resumed run goes on in it. Raises FileError where it can't be written.
     """
 
     def __init__(self, path):
-        self.start = time.time()
+        self.start, self.path = time.time(), path
         try:
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
             self.file = open(path, "a", buffering=1)
         except OSError as error:
-            raise FileError(f"{path}: can't be written: {reason(error)}") from error
+            raise self._error(error) from error
 
     def __call__(self, event):
         event = {"time": round(time.time() - self.start, 3), **event}
-        self.file.write(json.dumps(event, default=lambda a: np.asarray(a).tolist()) + "\n")
+        try:
+            self.file.write(json.dumps(event, default=lambda a: np.asarray(a).tolist()) + "\n")
+        except OSError as error:
+            raise self._error(error) from error
 
     def close(self):
-        self.file.close()
+        with contextlib.suppress(OSError):      # a line that could not be written is known already
+            self.file.close()
+
+    def _error(self, error):
+        return FileError(f"{self.path}: can't be written: {reason(error)}")

@@ -1,5 +1,6 @@
 """Bad input of tools/train.py: exit code 1, one line `error: ...` that names the culprit."""
 
+import os
 import re
 
 import lmdb
@@ -152,6 +153,9 @@ def test_net_that_is_none(fails, folder, content, message):
     (["solver.prototxt", "--log", "."], r"\.: can't be written: is a directory"),
     (["solver.prototxt", "--weights", "none"], "^error: none: can't be read: no such file"),
     (["solver.prototxt", "--snapshot", "none"], "^error: none: can't be read: no such file"),
+    (["solver.prototxt", "--weights", ""], "^error: --weights is empty"),
+    (["solver.prototxt", "--snapshot", ""], "^error: --snapshot is empty"),
+    (["solver.prototxt", "--log", ""], "^error: --log is empty"),
     (["solver.prototxt", "--weights", "."], r"^error: \.: can't be read: is a directory"),
 ])
 def test_arguments(fails, arguments, message):
@@ -406,6 +410,12 @@ def test_folder_that_becomes_unwritable(run_tool, folder):
     assert result.code == 1 and len(errors) == 1 and "Traceback" not in result.err
     assert "out/net_iter_8.caffemodel: can't be written: is a directory" in errors[0]
     assert [p.name for p in (folder / "out").iterdir()] == ["net_iter_8.caffemodel"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_log_on_a_full_disk(fails):
+    fails("^error: /dev/full: can't be written: no space left on device$",
+          "solver.prototxt", "--log", "/dev/full")
 
 
 def test_label_out_of_range_later_on(fails, folder):
