@@ -8,12 +8,12 @@ from ..proto import caffe_pb2, hdf5, upgrade, weights
 log = logging.getLogger("minicaffe")
 
 
-def copy_weights(net, source):
+def copy_weights(net, source, all_layers=False):
     """Copy blobs from a .caffemodel(.h5) (path) or NetParameter into the layers of the same name.
 
     Layers that only one side has are left alone; those of the file are logged. Returns the names of
     the layers that got weights. Raises WeightsError, with the net as it was, where the number or
-    the shapes of a layer's blobs differ.
+    the shapes of a layer's blobs differ, with `all_layers` also where a layer would get none.
     """
     path = ""
     if not isinstance(source, caffe_pb2.NetParameter):
@@ -38,6 +38,9 @@ def copy_weights(net, source):
             if not proto.ListFields() and (stored.name, i) not in net._learnable.names:
                 continue                            # left out in HDF5: its memory is another blob's
             copies.append((blob, *_values(proto, blob, f"{path}layer '{stored.name}', blob {i}")))
+    for name, _ in net._learnable.names if all_layers else ():
+        if name not in names:
+            raise WeightsError(f"{path}holds no weights for layer '{name}': they are another net's")
     for blob, array, mask in copies:
         blob.data[...] = blob.xp.asarray(array)
         blob.mask = blob.mask if mask is None else mask   # without one in the file, ours rules

@@ -22,7 +22,7 @@ from . import weights
 from .caffe_pb2 import NetParameter, SolverState
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
-OWN_FIELDS = "layer_state", "random_seed"
+OWN_FIELDS = "layer_state", "random_seed", "type"
 
 
 def is_hdf5(path):

@@ -14,7 +14,7 @@ import numpy as np
 from ..backend import to_numpy
 from ..errors import FileError, WeightsError
 from ..files import reason
-from ..net.copying import net_to_proto
+from ..net.copying import copy_weights, net_to_proto
 from ..net.seed import layer_rng
 from ..proto import caffe_pb2, hdf5, weights
 
@@ -67,7 +67,7 @@ def write(solver):
 def _state(solver, model):
     """The SolverState of the current iteration."""
     state = caffe_pb2.SolverState(iter=solver.iter, learned_net=model, random_seed=solver.seed,
-                                  current_step=solver.learning_rate.current_step)
+                                  type=solver.type, current_step=solver.learning_rate.current_step)
     shapes = [blob.shape for blob in solver.net.learnable_params] * solver.histories
     for history, shape in zip(solver.history, shapes):
         weights.array_to_blob(history.reshape(shape), state.history.add())
@@ -84,7 +84,7 @@ def restore(solver, path):
     if state.learned_net:
         model = state.learned_net
         beside = os.path.join(os.path.dirname(path), os.path.basename(model))
-        solver.net.copy_from(beside if os.path.exists(beside) else model)
+        copy_weights(solver.net, beside if os.path.exists(beside) else model, all_layers=True)
     for history, values in zip(solver.history, histories):
         history[...] = values.reshape(-1)
     solver.iter = state.iter
@@ -116,6 +116,8 @@ def _histories(solver, state, path):
         if weights.blob_shape(proto) != shape:
             raise WeightsError(f"{path}: history blob {i} has shape {weights.blob_shape(proto)}, "
                                f"the net's parameter has {shape}")
+    if state.type not in ("", solver.type):                 # the original Caffe doesn't say it
+        raise WeightsError(f"{path}: is of a run with solver type {state.type}, not {solver.type}")
     try:
         return [weights.blob_to_array(proto) for proto in state.history]
     except WeightsError as error:

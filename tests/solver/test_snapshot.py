@@ -309,6 +309,19 @@ def test_weights_of_another_net(here):
                     r"run_iter_1.caffemodel: layer 'c', blob 0 has shape \(3, 6\) there, \(3, 5\)")
 
 
+def test_weights_of_a_net_with_other_layers(here):
+    """Caffe, and we once, went on with new random weights in the layers of other names."""
+    unchanged_after(make_solver(NET.replace("name: 'c'", "name: 'k'").replace('name: "c"', 'name: "k"')),
+                    snapshot_of(here), WeightsError,
+                    "run_iter_1.caffemodel: holds no weights for layer 'k': they are another net's")
+
+
+@pytest.mark.parametrize("format", ["BINARYPROTO", "HDF5"])
+def test_a_state_of_another_solver_type_with_as_many_histories(here, format):
+    unchanged_after(make_solver(type="RMSProp"), snapshot_of(here, snapshot_format=format),
+                    WeightsError, "run_iter_1.solverstate.* run with solver type SGD, not RMSProp")
+
+
 @pytest.mark.parametrize("content, message", [
     (b"", "empty"), (b"iter: 3", "is a text file"), (b"\x08\x01\xff\xff", "truncated or")])
 def test_what_is_no_state(here, content, message):
@@ -324,6 +337,7 @@ def test_a_state_of_the_original_caffe(here):
     state = weights.read_solver_state(path)
     state.ClearField("layer_state")
     state.ClearField("random_seed")
+    state.ClearField("type")
     weights.write_binary(state, path)
     solver.step(2)
     resumed = make_solver(momentum=0.5)
