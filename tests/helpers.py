@@ -71,3 +71,18 @@ def check_gradient(layer, bottom, top, **options):
 def random_labels(shape, num_classes, seed=3):
     """Whole numbers in 0 .. num_classes - 1."""
     return np.random.default_rng(seed).integers(num_classes, size=shape)
+
+
+def check_only_what_is_asked(layer, bottom, top, flags, propagate_down):
+    """backward fills what param_propagate_down = flags and propagate_down ask for, and no more."""
+    expected = backward_once(layer, bottom, top)
+    for blob in layer.blobs:
+        blob.diff[...] = 0
+    layer.param_propagate_down = list(flags)
+    actual = backward_once(layer, bottom, top, [propagate_down])
+    if propagate_down:
+        np.testing.assert_array_equal(actual[0], expected[0])
+    else:
+        assert np.isnan(to_numpy(bottom[0].diff)).all()
+    for flag, diff, full in zip(flags, actual[1:], expected[1:]):
+        np.testing.assert_array_equal(diff, full if flag else 0 * full)

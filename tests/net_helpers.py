@@ -42,3 +42,18 @@ def build(source, phase=caffe.TRAIN, *, dtype=np.float64, seed=1, **options):
         if name == "label":
             blob.data[...] = np.arange(blob.size).reshape(blob.shape) % 3
     return net
+
+
+DATA = inputs(x=(4, 5), label=(4,))
+LOSS = layer("loss", "SoftmaxWithLoss", "c label")
+SMALL = "name: 'small' " + DATA + ip("a", "x", 6) + layer("r", "ReLU", "a", "a") + ip("c", "a") \
+    + LOSS
+
+
+def file_of(tmp_path, text, name="net.prototxt"):
+    (tmp_path / name).write_text(text)
+    return str(tmp_path / name)
+
+
+def data(net, *names):
+    return [net.blobs[name].data.copy() for name in names]
