@@ -2,7 +2,8 @@
 
 The compiler is a fixed old one, because what it writes loads on every protobuf runtime from 4.21
 on, while newer compilers demand a runtime of their own age. Where it isn't installed, a throwaway
-virtual environment gets it from the package index (about 20 s).
+virtual environment gets it from the package index (about 20 s; Python 3.11 or older, as there is
+no such compiler for newer ones).
 """
 
 import argparse
@@ -38,7 +39,7 @@ def install_compiler(folder):
     python = str(pathlib.Path(folder, scripts, "python"))
     # grpc_tools still imports pkg_resources, which setuptools 81 dropped
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-                    f"grpcio-tools=={GRPC_TOOLS}", "setuptools<80"], check=True)
+                    f"grpcio-tools=={GRPC_TOOLS}", "setuptools<80"], check=True, capture_output=True)
     return python
 
 
@@ -65,7 +66,9 @@ def main(argv=None):
     try:
         text = compile_proto()
     except subprocess.CalledProcessError as error:
-        raise SystemExit(f"error: {PROTO}: {' '.join(error.cmd[:6])} ... failed")
+        hint = ": it needs Python 3.11 or older" if sys.version_info >= (3, 12) else ""
+        raise SystemExit(f"error: {PROTO}: {' '.join(map(str, error.cmd[1:4]))} ... failed with "
+                         f"grpcio-tools {GRPC_TOOLS}{hint}") from None
     if not arguments.check:
         target.write_text(text, encoding="utf-8")
     elif not target.exists() or target.read_text(encoding="utf-8") != text:

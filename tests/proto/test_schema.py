@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import pathlib
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -96,6 +97,25 @@ def test_generated_file_is_what_the_compiler_writes():
     if not compiler.compiler_is_here():
         pytest.skip("the pinned grpcio-tools is not installed; the hash is compared all the same")
     assert compiler.compile_proto(PROTO) == GENERATED.read_text("utf-8")
+
+
+@pytest.mark.parametrize("version, words", [((3, 11), ""), ((3, 13), ": it needs Python 3.11 or older")])
+def test_a_compiler_that_can_not_be_installed(monkeypatch, capfd, version, words):
+    """One line, without pip's own."""
+    def fail(folder):
+        folder = pathlib.Path(folder)
+        (folder / "bin").mkdir(parents=True)
+        (folder / "bin" / "python").write_text("#!/bin/sh\necho pip complains >&2\nexit 1\n")
+        (folder / "bin" / "python").chmod(0o755)
+
+    compiler = load_compiler()
+    monkeypatch.setattr(compiler, "compiler_is_here", lambda: False)
+    monkeypatch.setattr(compiler.venv, "create", lambda folder, with_pip: fail(folder))
+    monkeypatch.setattr(sys, "version_info", version)
+    message = f"-m pip install ... failed with grpcio-tools {compiler.GRPC_TOOLS}{words}"
+    with pytest.raises(SystemExit, match=re.escape(message) + "$"):
+        compiler.main(["--check"])
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name, facts", [
