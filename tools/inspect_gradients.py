@@ -5,11 +5,13 @@ update (as it is subtracted), the ratio of update to weight, and the shares of z
 PREFIX.png, and PREFIX.npz with one row an iteration of each. Tests and snapshots are left out.
 """
 
+import os
 import sys
 
 from minicaffe import cli
 from minicaffe.analysis.gradient_history import GradientHistory, train_only
 from minicaffe.analysis.gradient_plot import plot_history
+from minicaffe.errors import WeightsError
 from minicaffe.solver import get_solver
 from minicaffe.solver.options import override, read_with_net
 
@@ -27,12 +29,14 @@ def main(argv=None):
     parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[],
                         help="override a field of the solver, e.g. base_lr=0.005 (repeatable)")
     args = parser.parse_args(argv)
+    if not os.path.basename(args.out):                     # else PREFIX.png is a hidden file
+        parser.error(f"--out '{args.out}' ends without a name, as in {args.out}gradients")
     param = read_with_net(args.solver, args.net)
     override(param, args.set)
     train_only(param)
     solver = get_solver(args.solver, param=param)
-    if args.weights:
-        solver.net.copy_from(args.weights)
+    if args.weights is not None and not solver.net.copy_from(args.weights):
+        raise WeightsError(f"{args.weights}: holds no weights for any layer of the net")
     history = GradientHistory(solver)
     try:
         history.run(args.iterations)

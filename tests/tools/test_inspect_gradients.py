@@ -139,3 +139,21 @@ def test_bad_input_is_one_line(inspect, arguments, message):
     result = inspect(*arguments)
     assert result.code == 1 and message in result.err
     assert result.err.startswith("error: ") and result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("out", ["", "some/"])
+def test_out_needs_a_name(inspect, folder, out):
+    result = inspect("--iterations", 1, "--out", out)
+    assert result.code == 1 and f"--out '{out}' ends without a name, as in {out}gradients" in result.err
+    assert not list(folder.glob("**/.*"))
+
+
+def test_weights_for_no_layer(inspect, folder):
+    (folder / "other.prototxt").write_text('''
+        layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 } } }
+        layer { name: "y" type: "InnerProduct" bottom: "x" top: "y"
+                inner_product_param { num_output: 2 } }''')
+    minicaffe.Net("other.prototxt", minicaffe.TRAIN).save("other.caffemodel")
+    result = inspect("--iterations", 1, "--weights", "other.caffemodel")
+    assert (result.code, result.err) == (1, "error: other.caffemodel: holds no weights for any layer "
+                                            "of the net\n")
