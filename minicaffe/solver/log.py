@@ -67,15 +67,15 @@ class JsonLines:
     """A reporter for solver.reporters: one JSON object a line for each display and each test.
 
     {"iteration": 100, "time": seconds since the start, "lr": .., "loss": .., "outputs": {..}} or
-    {"iteration": 500, "time": .., "test_net": 0, "outputs": {..}}. Lines are added to an existing
-    file, so that a resumed run goes on in it. Raises FileError where it can't be written.
+    {"iteration": 500, "time": .., "test_net": 0, "outputs": {..}}. A file that exists is
+    begun anew unless `go_on`, for a resumed run. Raises FileError where it can't be written.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, go_on=False):
         self.start, self.path = time.time(), path
         try:
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            self.file = open(path, "a", buffering=1)
+            self.file = open(path, "a" if go_on else "w", buffering=1)
         except OSError as error:
             raise self._error(error) from error
 

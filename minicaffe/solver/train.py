@@ -27,7 +27,7 @@ def train(solver, weights=(), resume=None, log_file=None):
     with contextlib.ExitStack() as stack:
         stack.callback(solver.close)
         if log_file:
-            reporter = JsonLines(log_file)
+            reporter = JsonLines(log_file, go_on=bool(resume))
             stack.callback(reporter.close)
             solver.reporters.append(reporter)
         progress = Progress(solver)

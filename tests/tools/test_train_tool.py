@@ -110,8 +110,19 @@ def test_json_lines(train, folder):
         assert f"iters), loss = {event['loss']:g}\n" in result.err
         assert event["outputs"] == {"loss": event["loss"]}
     assert [event["time"] for event in events] == sorted(event["time"] for event in events)
-    train("--log", "logs/run.jsonl", "--set", "max_iter=2")
-    assert len((folder / "logs/run.jsonl").read_text().splitlines()) > len(events)     # added
+
+
+def test_json_lines_of_a_second_run(train, folder):
+    """A resumed run goes on in the file, a run from the start begins it anew."""
+    def iterations():
+        lines = (folder / "run.jsonl").read_text().splitlines()
+        return [json.loads(line)["iteration"] for line in lines if "lr" in line]
+
+    train("--log", "run.jsonl", "--set", "max_iter=4")
+    train("--log", "run.jsonl", "--snapshot", "out/net_iter_4.solverstate")
+    assert iterations() == [0, 2, 4, 6]
+    train("--log", "run.jsonl", "--set", "max_iter=3")
+    assert iterations() == [0, 2]
 
 
 def test_it_learns(train):
