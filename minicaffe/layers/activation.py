@@ -105,8 +105,8 @@ class Dropout(ElementwiseLayer):
     bottom[0]  x  any shape        top[0]  y  the same
     forward:   TRAIN  y = x m / (1 - r)        TEST  y = x
     backward:  TRAIN  dx = dy m / (1 - r)      TEST  dx = dy
-    Source: dropout_layer.cpp; Srivastava et al., JMLR 15 (2014). The draws are float32 whatever the
-    net's dtype, so that either precision sees the same m.
+    Source: dropout_layer.cpp; Srivastava et al., JMLR 15 (2014). 32-bit numbers are drawn and those
+    below r 2^32 dropped (as in Caffe's dropout_layer.cu); either precision sees the same m.
     """
 
     message = "dropout_param"
@@ -116,12 +116,13 @@ class Dropout(ElementwiseLayer):
         self.ratio = self.param.dropout_ratio
         if not 0 <= self.ratio < 1:
             raise self.error(f"dropout_ratio {self.ratio:g} is not at least 0 and less than 1")
-        self.uniform = np.empty((), np.float32)
+        self.draws = np.empty((), np.uint32)
+        self.threshold = np.uint32(min(round(self.ratio * 2**32), 2**32 - 1))
 
     def reshape(self, bottom, top):
         super().reshape(bottom, top)
-        if self.phase == TRAIN and self.uniform.shape != bottom[0].shape:
-            self.uniform = np.empty(bottom[0].shape, np.float32)
+        if self.phase == TRAIN and self.draws.shape != bottom[0].shape:
+            self.draws = np.empty(bottom[0].shape, np.uint32)
 
     def forward(self, bottom, top):
         if self.phase == TRAIN:
@@ -129,15 +130,15 @@ class Dropout(ElementwiseLayer):
         self._drop(bottom[0].data, top[0].data)
 
     def _draw(self):
-        """Fill `uniform`; pieces have generators of their own, so that threads can share them out."""
+        """Fill `draws`; pieces have generators of their own, so that threads can share them out."""
         seed = int(self.rng.integers(2**63))
 
         def piece(i, worker):
-            part = self.uniform.reshape(-1)[i * PIECE:(i + 1) * PIECE]
-            generator = np.random.Generator(np.random.SFC64([seed, i]))
-            generator.random(dtype=np.float32, out=part)
+            part = self.draws.reshape(-1)[i * PIECE:(i + 1) * PIECE]
+            pairs = np.random.SFC64([seed, i]).random_raw(-(-part.size // 2))       # 64 bits each
+            part[...] = pairs.view(np.uint32)[:part.size]
 
-        for_each(piece, -(-self.uniform.size // PIECE))
+        for_each(piece, -(-self.draws.size // PIECE))
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
@@ -146,12 +147,12 @@ class Dropout(ElementwiseLayer):
     def _drop(self, a, b):
         """b = a m / (1 - r), or b = a in TEST."""
         if self.phase == TRAIN:
-            map_pieces(self.xp, self._scale_kept, a, self.xp.asarray(self.uniform), b, scratch=1)
+            map_pieces(self.xp, self._scale_kept, a, self.xp.asarray(self.draws), b, scratch=1)
         elif a is not b:
             map_pieces(self.xp, lambda a, b: self.xp.copyto(b, a), a, b)
 
-    def _scale_kept(self, a, uniform, b, m):
+    def _scale_kept(self, a, draws, b, m):
         kept, = scratch_arrays(self.xp, 1, a.shape, bool)
-        self.xp.greater_equal(uniform, self.ratio, out=kept)
+        self.xp.greater_equal(draws, self.threshold, out=kept)
         self.xp.multiply(kept, 1 / (1 - self.ratio), out=m, dtype=self.dtype)
         self.xp.multiply(a, m, out=b)
