@@ -23,7 +23,7 @@ def copy_weights(net, source, all_layers=False):
             _leave_shared_alone(net, source)
     if source.layers:
         source = upgrade.upgrade_weights(source, path.removesuffix(": ") or "weights")
-    layers, copies, names = dict(zip(net._layer_names, net.layers)), [], []
+    layers, copies, names = _by_name(net), [], []
     for stored in source.layer:
         layer = layers.get(stored.name)
         if layer is None and stored.blobs:
@@ -45,6 +45,11 @@ def copy_weights(net, source, all_layers=False):
         blob.data[...] = blob.xp.asarray(array)
         blob.mask = blob.mask if mask is None else mask   # without one in the file, ours rules
     return names
+
+
+def _by_name(net):
+    """Layer name -> Layer; of several of one name the first, as in Caffe."""
+    return dict(zip(reversed(net._layer_names), reversed(net.layers)))
 
 
 def _leave_shared_alone(net, source):
@@ -94,7 +99,7 @@ def write_hdf5(net, path, write_diff=False):
 
 def share_weights(net, other):
     """Let `net` use the memory of the other net's weights, layer by layer of the same name."""
-    layers = dict(zip(net._layer_names, net.layers))
+    layers = _by_name(net)
     for name, source in zip(other._layer_names, other.layers):
         layer = layers.get(name)
         if layer is None:

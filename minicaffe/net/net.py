@@ -195,6 +195,9 @@ class Net:
     def _span(self, start, end):
         first = 0 if start is None else self._index(start)
         last = len(self.layers) - 1 if end is None else self._index(end)
+        if first > last:
+            raise NetError(f"layer '{self._layer_names[first]}' comes after "
+                           f"'{self._layer_names[last]}': there is nothing to run")
         return first, last
 
     def _index(self, name):

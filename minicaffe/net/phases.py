@@ -6,6 +6,8 @@ from ..proto import caffe_pb2
 
 def add_to_state(state, phase, level=0, stages=None):
     """Set a NetState's phase (number or name) and level, and add stages to it (as pycaffe does)."""
+    if phase not in caffe_pb2.Phase.keys() + caffe_pb2.Phase.values():
+        raise NetError(f"the phase must be minicaffe.TRAIN or minicaffe.TEST, not {phase!r}")
     state.phase = caffe_pb2.Phase.Value(phase) if isinstance(phase, str) else phase
     state.level = level
     state.stage.extend(stage for stage in stages or () if stage not in state.stage)

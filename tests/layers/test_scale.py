@@ -155,7 +155,7 @@ def test_bottom_may_change_its_shape_but_not_its_channels(xp):
 
 
 class TestParameter:
-    make = functools.partial(make_layer, "Parameter", [], shape={"dim": [2, 3]})
+    make = staticmethod(functools.partial(make_layer, "Parameter", [], shape={"dim": [2, 3]}))
 
     def test_the_top_is_the_blob(self, xp):
         layer, bottom, top = self.make(xp=xp)

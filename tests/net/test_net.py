@@ -1,13 +1,12 @@
 """Net with pycaffe's names: what it holds, running it forward and backward, losses."""
 
-
 import numpy as np
 import pytest
 from net_helpers import DATA, LOSS, SMALL, build, data, inputs, ip, layer
 from numpy.testing import assert_allclose, assert_array_equal
 
 import minicaffe as caffe
-from minicaffe.errors import LayerError
+from minicaffe.errors import LayerError, NetError
 
 # ---- names and order
 
@@ -199,3 +198,11 @@ def test_loss_weights_on_tops_that_share_memory(more, factor):
 def test_number_of_loss_weights():
     with pytest.raises(LayerError, match="loss_weight is given 2 times for 1 tops"):
         build(DATA + ip("c", "x", more="loss_weight: 1 loss_weight: 1"))
+
+
+def test_a_span_of_layers_that_is_none():
+    net = build(SMALL)
+    with pytest.raises(NetError, match="layer 'c' comes after 'a': there is nothing to run"):
+        net.forward(start="c", end="a")
+    with pytest.raises(NetError, match="layer 'c' comes after 'a'"):
+        net.backward(start="a", end="c")

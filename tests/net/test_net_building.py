@@ -245,3 +245,9 @@ def test_debug_info(caplog):
         f"    [Backward] Layer c, param blob 0 diff: {mean(w.diff)}",
         f"    [Backward] All net params (data, diff): L1 norm = ({l1[0]:g}, {l1[1]:g}); "
         f"L2 norm = ({l2[0]:g}, {l2[1]:g})"]
+
+
+@pytest.mark.parametrize("phase", [7, -1, 1.5])
+def test_a_phase_that_is_none(tmp_path, phase):
+    with pytest.raises(NetError, match=f"the phase must be minicaffe.TRAIN or .*, not {phase}"):
+        caffe.Net(file_of(tmp_path, SMALL), phase)

@@ -196,3 +196,14 @@ def test_sharing_weights():
         build(DATA + ip("a", "x", 7)).share_with(net)
     with pytest.raises(WeightsError, match="layer 'a' has 2 blobs in one net, 0 in the other"):
         build(DATA + layer("a", "ReLU", "x")).share_with(net)
+
+
+def test_of_several_layers_of_one_name_the_first_gets_the_weights():
+    net = build(DATA + ip("a", "x", 6) + ip("a", "x", 6).replace('top: "a"', 'top: "b"'))
+    twins = [layer for layer in net.layers if layer.name == "a"]
+    before = twins[1].blobs[0].data.copy()
+    source = net_to_proto(build(DATA + ip("a", "x", 6)))
+    net.copy_from(source)
+    stored = next(layer for layer in source.layer if layer.name == "a")
+    assert_array_equal(twins[0].blobs[0].data, weights.blob_to_array(stored.blobs[0]))
+    assert_array_equal(twins[1].blobs[0].data, before)
