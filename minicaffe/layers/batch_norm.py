@@ -7,6 +7,9 @@ from ..primitives.elementwise import Blocks
 from ..proto.caffe_pb2 import TEST
 from .base import Layer, register_layer
 
+_LARGE_MEAN = 1 / 16         # of variance to squared mean: below it x^2 - mean^2 is not exact enough
+_LONG_ROW = 64               # numbers, from which on a call of BLAS a row pays
+
 
 @register_layer("BatchNorm")
 class BatchNorm(Layer):
@@ -88,24 +91,39 @@ class BatchNorm(Layer):
     def _moments(self, x):
         """Mean and (biased) variance of each channel, in double precision.
 
-        Each block's deviations are summed about its own mean, then those means' about the whole.
+        From the sums of x and of x^2, which take one pass; where a channel's mean is so large that
+        their difference would cost digits, its variance is summed again, about the mean.
         """
         xp, sums = self.xp, self.sums
         sums.fill(0)
 
+        def add(at, x):
+            sums[0][at] += x.sum(axis=2).sum(axis=0, dtype=np.float64)
+            sums[1][at] += self._row_squares(x).sum(axis=0, dtype=np.float64)
+
+        self.blocks.map(add, x)
+        mean, squares = sums[:2].sum(axis=1) / self.m
+        variance = xp.maximum(squares - mean * mean, 0)
+        if (variance < _LARGE_MEAN * mean * mean).any():
+            variance = self._variance_about(mean, x)
+        return mean, variance
+
+    def _row_squares(self, x):
+        """Sums of squares over the last axis of x (n, c, s), (n, c): by BLAS where rows are long."""
+        if x.shape[2] < _LONG_ROW:
+            return self.xp.einsum("ncs,ncs->nc", x, x)
+        return self.xp.matmul(x[:, :, None, :], x[:, :, :, None])[:, :, 0, 0]
+
+    def _variance_about(self, mean, x):
+        about, sums = self._column(mean), self.sums[2]
+
         def add(at, x, deviation):
-            count = x.shape[0] * x.shape[2]
-            mean = xp.einsum("ncs->c", x) / self.dtype.type(count)
-            xp.subtract(x, mean[:, None], out=deviation)
-            sums[2][at] += xp.einsum("ncs,ncs->c", deviation, deviation)
-            mean = mean.astype(np.float64)
-            sums[0][at] += count * mean
-            sums[1][at] += count * mean * mean
+            self.xp.subtract(x, about[at[1]], out=deviation)
+            sums[at] += self._row_squares(deviation).sum(axis=0, dtype=np.float64)
 
         self.blocks.map(add, x, scratch=1)
-        total, squares, deviations = sums.sum(axis=1)
-        mean = total / self.m
-        return mean, (deviations + xp.maximum(squares - total * mean, 0)) / self.m
+        rest = mean - about[:, 0]                  # of the mean, lost in the layer's precision
+        return self.xp.maximum(sums.sum(axis=0) / self.m - rest * rest, 0)
 
     def _remember(self, mean, variance):
         fraction, m = self.param.moving_average_fraction, self.m
