@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import os
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from threadpoolctl import ThreadpoolController
@@ -24,7 +25,16 @@ def _cores():
         return os.cpu_count() or 1
 
 
-num_threads = max(1, int(os.environ.get("MINICAFFE_NUM_THREADS", 0)) or min(_cores(), 16))
+def threads_wanted(value):
+    """How many threads MINICAFFE_NUM_THREADS = `value` asks for; one a core (at most 16) if empty."""
+    if value.isdecimal() and int(value):
+        return int(value)
+    if value:
+        warnings.warn(f"MINICAFFE_NUM_THREADS is '{value}', not a positive number: ignored")
+    return min(_cores(), 16)
+
+
+num_threads = threads_wanted(os.environ.get("MINICAFFE_NUM_THREADS", ""))
 
 
 def for_each(task, count):

@@ -153,3 +153,12 @@ def test_results_are_the_same_bits(threads, type_name, shape, fields):
             results.append(backward_once(layer, bottom, top) + [top[0].data.copy()])
     for other, (one, two) in itertools.product(results[1:], enumerate(results[0])):
         assert_array_equal(other[one], two)
+
+
+def test_number_of_threads_from_the_environment():
+    assert parallel.threads_wanted("3") == 3
+    automatic = parallel.threads_wanted("")
+    assert 1 <= automatic <= 16
+    for value in "abc", "0", "-2", "1.5":
+        with pytest.warns(UserWarning, match=f"MINICAFFE_NUM_THREADS is '{value}'"):
+            assert parallel.threads_wanted(value) == automatic
