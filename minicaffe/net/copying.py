@@ -31,20 +31,34 @@ def copy_weights(net, source, all_layers=False):
         if layer is None or not (stored.blobs or layer.blobs):
             continue
         names.append(stored.name)
-        if len(stored.blobs) != len(layer.blobs):
-            raise WeightsError(f"{path}layer '{stored.name}' has {len(stored.blobs)} blobs there, "
-                               f"{len(layer.blobs)} in the net")
-        for i, (proto, blob) in enumerate(zip(stored.blobs, layer.blobs)):
-            if not proto.ListFields() and (stored.name, i) not in net._learnable.names:
-                continue                            # left out in HDF5: its memory is another blob's
-            copies.append((blob, *_values(proto, blob, f"{path}layer '{stored.name}', blob {i}")))
+        copies += _copies(net, layer, stored, path)
     for name, _ in net._learnable.names if all_layers else ():
         if name not in names:
             raise WeightsError(f"{path}holds no weights for layer '{name}': they are another net's")
+    _carry_out(copies)
+    return names
+
+
+def copy_own_weights(net, layer):
+    """Copy the blobs that the layer's own LayerParameter holds (a saved net used as a source)."""
+    _carry_out(_copies(net, layer, layer.layer_param, ""))
+
+
+def _copies(net, layer, stored, path):
+    """(blob, array, mask) of what a stored layer's blobs give to those of a layer."""
+    if len(stored.blobs) != len(layer.blobs):
+        raise WeightsError(f"{path}layer '{stored.name}' has {len(stored.blobs)} blobs there, "
+                           f"{len(layer.blobs)} in the net")
+    return [(blob, *_values(proto, blob, f"{path}layer '{stored.name}', blob {i}"))
+            for i, (proto, blob) in enumerate(zip(stored.blobs, layer.blobs))
+            # an empty one was left out in HDF5: its memory is another blob's
+            if proto.ListFields() or (stored.name, i) in net._learnable.names]
+
+
+def _carry_out(copies):
     for blob, array, mask in copies:
         blob.data[...] = blob.xp.asarray(array)
         blob.mask = blob.mask if mask is None else mask   # without one in the file, ours rules
-    return names
 
 
 def _by_name(net):

@@ -28,7 +28,8 @@ class Net:
 
     Net("net.prototxt", minicaffe.TEST, weights="net.caffemodel")
 
-    source     path of a .prototxt, or a NetParameter
+    source     path of a .prototxt, or a NetParameter; or the pair that proto.upgrade.read_net
+               makes of either
     phase      minicaffe.TRAIN or minicaffe.TEST (for a NetParameter: its own state, if not given)
     level, stages    the rest of the state that include and exclude rules look at; stages are added
                to those of the file's own state
@@ -73,17 +74,11 @@ class Net:
 
     @staticmethod
     def _read(source):
-        if isinstance(source, caffe_pb2.NetParameter):
-            param, places = caffe_pb2.NetParameter(), []
-            param.CopyFrom(source)
-            name = param.name or "net"
-            places = [f"{name}, layer {i}" for i in range(len(param.layer or param.layers))]
-            param, places = upgrade.upgrade_net(param, places, name)
-        else:
-            param, places = upgrade.read_net(source)
-            name = str(source)
-        if not param.layer:
-            raise NetError(f"{name}: the net has no layers")
+        """A NetParameter of our own and the places of its layers, from any form of source."""
+        if not isinstance(source, tuple):
+            source = upgrade.read_net(source)
+        param, places = caffe_pb2.NetParameter(), source[1]
+        param.CopyFrom(source[0])
         return param, places
 
     def _add_layer(self, layer_param, place):
@@ -109,7 +104,7 @@ class Net:
         self._top_names.append(top_names)
         self._shapes.append(_shapes(bottom, top))
         if layer_param.blobs:
-            copying.copy_weights(self, caffe_pb2.NetParameter(layer=[layer_param]))
+            copying.copy_own_weights(self, layer)
         if layer.blobs:
             self.params[layer.name] = layer.blobs
         self._plan.add(layer, bottom_names, top_names, self._learnable.add_layer(layer))

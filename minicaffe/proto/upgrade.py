@@ -35,9 +35,21 @@ SOLVER_TYPES = {SolverParameter.SGD: "SGD", SolverParameter.NESTEROV: "Nesterov"
                 SolverParameter.ADADELTA: "AdaDelta", SolverParameter.ADAM: "Adam"}
 
 
-def read_net(path):
-    """A text file's NetParameter in today's form, and the place "FILE:LINE" of each layer."""
-    return upgrade_net(*text.read_net(path), str(path))
+def read_net(source):
+    """The NetParameter of a text file (or one in memory) in today's form, and each layer's place.
+
+    Places are "FILE:LINE", or "NAME, layer I" for a net in memory. Raises NetError without layers.
+    """
+    if isinstance(source, NetParameter):
+        name = source.name or "net"
+        places = [f"{name}, layer {i}" for i in range(len(source.layer or source.layers))]
+        param, places = upgrade_net(source, places, name)
+    else:
+        name = str(source)
+        param, places = upgrade_net(*text.read_net(source), name)
+    if not param.layer:
+        raise NetError(f"{name}: the net has no layers")
+    return param, places
 
 
 def read_solver(path):

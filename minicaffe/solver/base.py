@@ -88,8 +88,9 @@ class Solver:
         self.learning_rate = LearningRate(self.param, self.where)
         self.prefix = snapshot.prefix(self.param, source, self.where)
         options = {"dtype": dtype, "seed": self.seed}
-        self.net = nets.train_net(self.param, self.folder, self.where, **options)
-        self.test_nets = nets.test_nets(self.param, self.folder, self.where, **options)
+        files = nets.Files(self.folder)
+        self.net = nets.train_net(self.param, files, self.where, **options)
+        self.test_nets = nets.test_nets(self.param, files, self.where, **options)
         self.history = [np.zeros(blob.size, self.dtype) for _ in range(self.histories)
                         for blob in self.net.learnable_params]
         self.callbacks = []           # pairs (on_start, on_gradients_ready), each may be None

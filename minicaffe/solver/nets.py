@@ -4,22 +4,37 @@ import os
 
 from ..errors import SolverError
 from ..net import Net
-from ..proto import caffe_pb2, text
+from ..proto import caffe_pb2, upgrade
 
 _TRAIN_FIELDS = ("train_net_param", "train_net", "net_param", "net")
 
 
-def train_net(param, folder, where, **options):
+class Files:
+    """Reads the nets a solver names, each file once; `folder` is the solver's."""
+
+    def __init__(self, folder):
+        self.folder, self._read = folder, {}
+
+    def read(self, source):
+        """What upgrade.read_net gives for a path or NetParameter."""
+        if isinstance(source, caffe_pb2.NetParameter):
+            return upgrade.read_net(source)
+        if source not in self._read:
+            self._read[source] = upgrade.read_net(find(source, self.folder))
+        return self._read[source]
+
+
+def train_net(param, files, where, **options):
     """The one training net. Raises SolverError unless exactly one field names it."""
     given = [field for field in _TRAIN_FIELDS if param.HasField(field)]
     if len(given) != 1:
         raise SolverError(f"{where}exactly one of net, net_param, train_net, train_net_param must "
                           f"be given, not {' and '.join(given) or 'none'}")
     state = caffe_pb2.NetState(phase=caffe_pb2.TRAIN)
-    return _build(getattr(param, given[0]), folder, state, param.train_state, **options)
+    return _build(files.read(getattr(param, given[0])), state, param.train_state, **options)
 
 
-def test_nets(param, folder, where, **options):
+def test_nets(param, files, where, **options):
     """All test nets, in Caffe's order: test_net_param, test_net, then net_param or net.
 
     The last of these stands for as many nets (of different test_state) as test_iter has entries
@@ -39,22 +54,17 @@ def test_nets(param, folder, where, **options):
     if sources and param.test_interval < 1:
         raise SolverError(f"{where}test_interval must be positive where there are test nets")
     states = param.test_state or [caffe_pb2.NetState()] * len(sources)
-    return [_build(source, folder, caffe_pb2.NetState(phase=caffe_pb2.TEST), state, **options)
+    return [_build(files.read(source), caffe_pb2.NetState(phase=caffe_pb2.TEST), state, **options)
             for source, state in zip(sources, states)]
 
 
-def _build(source, folder, state, extra, **options):
+def _build(read, state, extra, **options):
     """A Net; its state is `state`, then what the net itself says, then `extra`, as in Caffe."""
-    if isinstance(source, caffe_pb2.NetParameter):
-        own = source.state
-    else:
-        source = find(source, folder)
-        own = text.read_net(source)[0].state
     merged = caffe_pb2.NetState()
     merged.CopyFrom(state)
-    merged.MergeFrom(own)
+    merged.MergeFrom(read[0].state)
     merged.MergeFrom(extra)
-    return Net(source, merged.phase, merged.level, merged.stage, **options)
+    return Net(read, merged.phase, merged.level, merged.stage, **options)
 
 
 def find(path, folder):

@@ -207,3 +207,13 @@ def test_of_several_layers_of_one_name_the_first_gets_the_weights():
     stored = next(layer for layer in source.layer if layer.name == "a")
     assert_array_equal(twins[0].blobs[0].data, weights.blob_to_array(stored.blobs[0]))
     assert_array_equal(twins[1].blobs[0].data, before)
+
+
+def test_layers_of_one_name_get_their_own_weights_back():
+    twins = DATA + ip("a", "x", 6) + ip("a", "x", 6).replace('top: "a"', 'top: "b"')
+    net = build(twins)
+    net.layers[-1].blobs[0].data[...] = 7
+    again = caffe.Net(net_to_proto(net), dtype=net.dtype)
+    for mine, theirs in zip(again.layers, net.layers):
+        for blob, other in zip(mine.blobs, theirs.blobs):
+            assert_array_equal(blob.data, other.data)

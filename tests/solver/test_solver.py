@@ -347,3 +347,19 @@ def test_errors_in_the_files(tmp_path):
         caffe.get_solver(str(tmp_path / "solver.prototxt"))
     with pytest.raises(NetError, match="layer 3: layer 'late'.*unknown bottom 'nothing'"):
         make_solver(NET + layer("late", "ReLU", "nothing"))
+
+
+def test_an_old_net_is_read_and_warned_of_once(tmp_path, caplog, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.prototxt").write_text(
+        'input: "x" input_dim: 4 input_dim: 5 input_dim: 1 input_dim: 1 '
+        'layer { name: "c" type: "InnerProduct" bottom: "x" top: "c" '
+        'inner_product_param { num_output: 3 } }')
+    param = make_param(test_iter=[1, 1], test_interval=5)
+    param.ClearField("net_param")
+    param.net = "old.prototxt"
+    with caplog.at_level(logging.WARNING, "minicaffe"):
+        assert len(caffe.get_solver(param).test_nets) == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "old.prototxt: upgraded from an old form: `input` fields in place of Input layers; "
+        "tools/upgrade_net.py writes the new one"]
