@@ -111,11 +111,6 @@ class Blob:
         if values is not self._diff_view:
             self.diff[...] = values
 
-    @property
-    def has_diff(self):
-        """Whether memory for `diff` was ever asked for."""
-        return self._diff is not None
-
     def share_data(self, other):
         """Use the other blob's data, and its mask, as one's own from now on (sizes must agree)."""
         self._check_shareable(other)
@@ -153,13 +148,3 @@ class Blob:
             self._mask = mask
         else:
             self._lender.mask = mask if mask is None else mask.reshape(self._lender.shape)
-
-    # ---- sums, for debug_info and clipping
-
-    def asum_data(self):
-        """Sum of absolute values of data, a float."""
-        return float(abs(self.data).sum(dtype=np.float64))
-
-    def asum_diff(self):
-        """Sum of absolute values of diff, a float."""
-        return float(abs(self.diff).sum(dtype=np.float64))

@@ -6,7 +6,7 @@ The net is built for phase TEST and run on its own data.
 import sys
 
 from minicaffe import TEST, Net, cli
-from minicaffe.analysis.evaluation import load_weights
+from minicaffe.net.evaluation import load_weights
 from minicaffe.analysis.features import extract_features
 from minicaffe.errors import Error
 

@@ -3,7 +3,7 @@
 import sys
 
 from minicaffe import cli
-from minicaffe.analysis.evaluation import load_weights
+from minicaffe.net.evaluation import load_weights
 from minicaffe.analysis.shapes import build_net, parse_shapes
 from minicaffe.analysis.summary import summarize, table
 

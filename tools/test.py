@@ -5,7 +5,7 @@ import sys
 import numpy as np
 
 from minicaffe import TEST, Net, backend, cli
-from minicaffe.analysis.evaluation import evaluate, load_weights
+from minicaffe.net.evaluation import evaluate, load_weights
 
 
 def main(argv=None):

@@ -18,22 +18,14 @@ class Dataset:
 
     shape   (C, H, W) of every image
     source  where it comes from, for messages
-    A subclass defines `__len__` and `read`; `close` where it holds something open.
+    A subclass defines `__len__`; `close` where it holds something open; and
+    read(indices)   images (n, C, H, W), uint8 or float32, and labels (n,), int64, for an int64 array
+                    (n,) in any order; running upwards is the fast way. What is returned may be
+                    views of the data set: not to be written to
     """
 
     shape = None
     source = None
-
-    def __len__(self):
-        raise NotImplementedError
-
-    def read(self, indices):
-        """Images (n, C, H, W), uint8 or float32, and labels (n,), int64.
-
-        indices: an int64 array (n,), in any order; running upwards is the fast way. What is
-        returned may be views of the data set: not to be written to.
-        """
-        raise NotImplementedError
 
     def close(self):
         """Release files; the data set is not used afterwards."""

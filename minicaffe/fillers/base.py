@@ -2,21 +2,15 @@
 
 import math
 
-from ..errors import Error, unknown
+from ..errors import Error
+from ..registry import Registry
 
-_registry = {}
+_registry = Registry("filler type")
 
-
-def register_filler(name):
-    """Decorator: make function(blob, param, rng) the filler type `name`.
-
-    The function writes blob.data (and may set blob.mask) from the FillerParameter `param` and the
-    numpy.random.Generator `rng`; it raises Error where they don't fit the blob's shape.
-    """
-    def decorate(function):
-        _registry[name] = function
-        return function
-    return decorate
+# Decorator, @register_filler("xavier"), of function(blob, param, rng), which writes blob.data (and may
+# set blob.mask) from the FillerParameter `param` and the numpy.random.Generator `rng`; it raises Error
+# where they don't fit the blob's shape.
+register_filler = _registry.register
 
 
 def filler_type_list():
@@ -26,10 +20,9 @@ def filler_type_list():
 
 def fill(blob, param, rng, error=Error):
     """Fill a blob as a FillerParameter says; bad input raises `error`, which names the layer."""
-    if param.type not in _registry:
-        raise error(unknown("filler type", param.type, _registry))
+    filler = _registry.find(param.type, error)
     try:
-        _registry[param.type](blob, param, rng)
+        filler(blob, param, rng)
     except Error as problem:
         raise error(f"filler '{param.type}': {problem}") from problem
 

@@ -4,21 +4,14 @@ import numpy as np
 
 from .. import backend
 from ..blob import Blob
-from ..errors import LayerError, unknown
+from ..errors import LayerError
 from ..fillers import fill
 from ..primitives.elementwise import map_pieces
 from ..proto.caffe_pb2 import TRAIN, Phase
+from ..registry import Registry
 
-_registry = {}
-
-
-def register_layer(name):
-    """Class decorator: make the class the layer type `name` of prototxt files."""
-    def decorate(cls):
-        cls.type = name
-        _registry[name] = cls
-        return cls
-    return decorate
+_registry = Registry("layer type")
+register_layer = _registry.register        # class decorator: @register_layer("InnerProduct")
 
 
 def layer_type_list():
@@ -28,9 +21,7 @@ def layer_type_list():
 
 def layer_class(name, error=LayerError):
     """The class registered for a type name; an unknown name raises `error`, naming close ones."""
-    if name in _registry:
-        return _registry[name]
-    raise error(unknown("layer type", name, _registry))
+    return _registry.find(name, error)
 
 
 class BlobVec(list):

@@ -28,6 +28,10 @@ class Recurrent(Layer):
     and dh_{t-1} gets cont_t W_h^T p_t. As in Caffe no gradient goes to cont or to the initial
     states (theirs is set to 0), and top diffs of the final states are not looked at.
     Source: recurrent_layer.cpp, where the net is unrolled; here T may change between passes.
+
+    A subclass gives recur(cont, initial, final, y), all steps from self.p and initial states to y
+    (T, N, H) and the final states, and recur_back(cont, top), all steps backwards to self.dp, the
+    gradients by the gates' inputs.
     """
 
     message = "recurrent_param"
@@ -143,14 +147,6 @@ class Recurrent(Layer):
         for i in range(2 + self.static, len(bottom)):
             if propagate_down[i]:
                 bottom[i].diff.fill(0)
-
-    def recur(self, cont, initial, final, y):
-        """All steps: from self.p and initial states to y (T, N, H) and the final states."""
-        raise NotImplementedError
-
-    def recur_back(self, cont, top):
-        """All steps backwards: the gradients by the gates' inputs, into self.dp."""
-        raise NotImplementedError
 
     def add_hidden(self, t, cont, h):
         """self.p[t] += W_h (cont_t h): the gates' inputs are complete."""

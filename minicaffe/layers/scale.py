@@ -16,10 +16,6 @@ class ScaleShift(Layer):
 
     num_bottom = (1, 2)
 
-    def operands(self, bottom):
-        """The blobs (g, b)."""
-        raise NotImplementedError
-
     def own_shape(self, bottom):
         """The shape of parameters: num_axes axes of bottom[0] from `axis` on (-1: all the rest)."""
         x, number = bottom[0], self.param.num_axes

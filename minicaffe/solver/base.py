@@ -8,26 +8,20 @@ import time
 import numpy as np
 
 from .. import backend
-from ..errors import SolverError, unknown
+from ..errors import SolverError
+from ..net.evaluation import evaluate
 from ..net.net import mean_abs
 from ..net.seed import default_seed
 from ..primitives.parallel import one_blas_thread
 from ..primitives.update import fused_update
 from ..proto import caffe_pb2, text, upgrade
+from ..registry import Registry
 from . import nets, snapshot
 from .lr_policy import LearningRate
 
 log = logging.getLogger("minicaffe")
-_registry = {}
-
-
-def register_solver(name):
-    """Class decorator: make the class the solver type `name`."""
-    def decorate(cls):
-        cls.type = name
-        _registry[name] = cls
-        return cls
-    return decorate
+_registry = Registry("solver type")
+register_solver = _registry.register       # class decorator: @register_solver("SGD")
 
 
 def solver_type_list():
@@ -37,9 +31,7 @@ def solver_type_list():
 
 def solver_class(name, where=""):
     """The class of a solver type; an unknown name raises SolverError with close ones."""
-    if name in _registry:
-        return _registry[name]
-    raise SolverError(where + unknown("solver type", name, _registry))
+    return _registry.find(name, SolverError, where)
 
 
 def get_solver(source, param=None, **options):
@@ -309,23 +301,18 @@ class Solver:
         log.info("Iteration %d, Testing net (#%d)", self.iter, index)
         self.stopped = False                # it may tell of an earlier run
         net, count = self.test_nets[index], self.param.test_iter[index]
-        sums, loss, last = {}, 0.0, len(net.layers) - 1
         positions = [(layer, layer.position) for layer in net.layers if layer.position is not None]
-        for _ in range(count):
-            loss += net._forward(0, last)
-            for name in net.outputs:
-                sums[name] = sums.get(name, 0) + net.blobs[name].data.astype(np.float64)
-            if self._poll():
-                log.info("Test interrupted.")
-                for layer, position in positions:        # a resumed run tests anew
-                    layer.position = position
-                return {}
-        means = {name: total / count for name, total in sums.items()}
+        score = evaluate(net, count, lambda number, outputs: self._poll())
+        if score is None:
+            log.info("Test interrupted.")
+            for layer, position in positions:            # a resumed run tests anew
+                layer.position = position
+            return {}
         if self.param.test_compute_loss:
-            log.info("Test loss: %g", loss / count)
-        self._log_outputs("Test", net, means)
-        self._report({"iteration": self.iter, "test_net": index, "outputs": means})
-        return means
+            log.info("Test loss: %g", score.loss)
+        self._log_outputs("Test", net, score.outputs)
+        self._report({"iteration": self.iter, "test_net": index, "outputs": score.outputs})
+        return score.outputs
 
     def _display(self):
         p, (last_iter, last_time) = self.param, self._displayed

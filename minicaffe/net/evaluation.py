@@ -29,9 +29,9 @@ def load_weights(net, path):
 
 
 def evaluate(net, iterations, on_batch=lambda number, outputs: None):
-    """Run `iterations` batches forward; on_batch(number, outputs) is called after each.
+    """The Score of `iterations` forward passes; on_batch(number, outputs) is called after each.
 
-    Raises Error unless iterations >= 1.
+    None if on_batch returned True, which ends it. Raises Error unless iterations >= 1.
     """
     if iterations < 1:
         raise Error(f"iterations must be at least 1, not {iterations}")
@@ -41,5 +41,6 @@ def evaluate(net, iterations, on_batch=lambda number, outputs: None):
         loss += net.total_loss
         for name, data in outputs.items():
             sums[name] = sums[name] + data.astype(np.float64)
-        on_batch(number, outputs)
+        if on_batch(number, outputs):
+            return None
     return Score({name: total / iterations for name, total in sums.items()}, loss / iterations)
