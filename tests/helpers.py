@@ -86,3 +86,33 @@ def check_only_what_is_asked(layer, bottom, top, flags, propagate_down):
         assert np.isnan(to_numpy(bottom[0].diff)).all()
     for flag, diff, full in zip(flags, actual[1:], expected[1:]):
         np.testing.assert_array_equal(diff, full if flag else 0 * full)
+
+
+def batches(layer, top, n):
+    """Copies of the tops of n forward passes, [(data, label), ...]."""
+    result = []
+    for _ in range(n):
+        layer.forward([], top)
+        result.append([blob.data.copy() for blob in top])
+    return result
+
+
+def check_adjoints(layer, bottom, top, naive, rtol):
+    """Large float32 or float64 batches of a layer y = naive(layer, x, w, c), linear in x and in w.
+
+    Forward by `naive`; backward because dx is the adjoint of x -> y, and dw that of w -> y.
+    """
+    dx, dw, dc = backward_once(layer, bottom, top)
+    x, dy = to_numpy(bottom[0].data).astype(float), to_numpy(top[0].diff).astype(float)
+    w, c = (to_numpy(blob.data).astype(float) for blob in layer.blobs)
+    expected = naive(layer, x, w, c)
+    np.testing.assert_allclose(to_numpy(top[0].data), expected, rtol=rtol,
+                               atol=rtol * abs(expected).max())
+    rng = np.random.default_rng(0)
+    for kind, diff in (("x", dx), ("w", dw)):
+        direction = rng.normal(size=diff.shape)
+        image = naive(layer, direction, w, 0) if kind == "x" else naive(layer, x, direction, 0)
+        scale = np.linalg.norm(dy) * np.linalg.norm(image)
+        assert abs((dy * image).sum() - (diff * direction).sum()) < rtol * scale
+    np.testing.assert_allclose(dc, dy.sum(axis=(0, 2, 3)), rtol=rtol,
+                               atol=rtol * abs(dy).sum() / len(dc))

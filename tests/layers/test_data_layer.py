@@ -5,6 +5,7 @@ import weakref
 import numpy as np
 import pytest
 from google.protobuf import text_format
+from helpers import batches
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minicaffe.blob import Blob
@@ -39,15 +40,6 @@ def make(source):
     yield build
     for layer in filter(None, (ref() for ref in made)):
         layer.close()
-
-
-def batches(layer, top, n):
-    """Copies of the tops of n forward passes, [(data, label), ...]."""
-    result = []
-    for _ in range(n):
-        layer.forward([], top)
-        result.append([blob.data.copy() for blob in top])
-    return result
 
 
 def assert_same(a, b):

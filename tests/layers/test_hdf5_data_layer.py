@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from google.protobuf import text_format
+from helpers import batches
 from numpy.testing import assert_array_equal
 
 from minicaffe.blob import Blob
@@ -33,14 +34,6 @@ def make(tmp_path):
     yield build
     for layer in layers:
         layer.close()
-
-
-def batches(layer, top, n):
-    result = []
-    for _ in range(n):
-        layer.forward([], top)
-        result.append([blob.data.copy() for blob in top])
-    return result
 
 
 def test_rows_of_all_files_follow_each_other(make):

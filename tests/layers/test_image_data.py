@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from google.protobuf import text_format
+from helpers import batches
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minicaffe.blob import Blob
@@ -37,14 +38,6 @@ def make(tmp_path):
     yield build
     for layer in made:
         layer.close()
-
-
-def batches(layer, top, n):
-    result = []
-    for _ in range(n):
-        layer.forward([], top)
-        result.append([blob.data.copy() for blob in top])
-    return result
 
 
 def as_caffe(pictures):
