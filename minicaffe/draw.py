@@ -93,6 +93,9 @@ def to_dot(net_param, rankdir="LR", phase=None, summary=None, label_edges=True):
     for i, layer in enumerate(_chosen(net_param, phase)):
         node = f"layer {i} {layer.name}"
         label = get_layer_label(layer, rankdir)
+        phases = {rule.phase for rule in layer.include if rule.HasField("phase")}
+        if phase is None and len(phases) == 1:
+            label += f"\\n{caffe_pb2.Phase.Name(*phases)} only"
         if params.get(layer.name):
             label += f"\\n{params[layer.name]:,} parameters"
         lines.append(f'  "{_escape(node)}" [label="{label}", shape="box", '

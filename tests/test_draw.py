@@ -44,7 +44,8 @@ def test_graph():
     assert nodes["layer 1 c"]["label"] == \
         r"c (Convolution)\nkernel size: 3x5\nstride: 2\npad: 1x2\ngroup: 2"
     assert nodes["layer 3 p"]["label"] == r"p (Pooling)\nglobal AVE"
-    assert nodes["layer 4 q"]["label"] == r"q (Pooling)\nkernel size: 2 MAX\nstride: 1\npad: 0"
+    assert nodes["layer 4 q"]["label"] == \
+        r"q (Pooling)\nkernel size: 2 MAX\nstride: 1\npad: 0\nTRAIN only"
     colours = {name: attributes["fillcolor"] for name, attributes in nodes.items()}
     assert colours["layer 1 c"] == colours["layer 5 ip"] == draw.choose_color_by_layertype("Scale")
     assert len({colours[f"layer {n}"] for n in ("0 in", "1 c", "2 r", "3 p")}) == 4
@@ -98,3 +99,14 @@ def test_pictures(tmp_path, ext, head):
     assert ext != "svg" or "2 x 6 x 5 x 4" in picture.decode()
     with pytest.raises(Error, match="can't be written as .xyz"):
         draw.draw_net(NET, ext="xyz")
+
+
+def test_the_whole_net_says_which_layers_are_of_one_phase():
+    param = text.parse("""
+        layer { name: "d" type: "Input" top: "x" include { phase: TRAIN } }
+        layer { name: "d" type: "Input" top: "x" include { phase: TEST stage: "a" } }
+        layer { name: "s" type: "Silence" bottom: "x" include { phase: TRAIN } include { phase: TEST } }
+        """, caffe_pb2.NetParameter)
+    whole, train = draw.to_dot(param), draw.to_dot(param, phase="TRAIN")
+    assert 'label="d (Input)\\nTRAIN only"' in whole and 'label="d (Input)\\nTEST only"' in whole
+    assert 'label="s (Silence)"' in whole and "only" not in train
