@@ -7,7 +7,7 @@ layers (L), params (P), NetSpec, Classifier ... Modules of their own: minicaffe.
 import logging
 
 from . import io, layers, proto
-from .backend import set_device, set_mode_cpu, set_mode_gpu
+from .backend import set_device, set_mode_cpu, set_mode_gpu, to_numpy
 from .blob import Blob
 from .classifier import Classifier
 from .errors import Error
@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 __all__ = ["AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "Classifier", "Error",
            "Layer", "NesterovSolver", "Net", "NetSpec", "RMSPropSolver", "SGDSolver", "TEST", "TRAIN",
            "get_solver", "io", "layer_type_list", "layers", "log", "params", "proto",
-           "set_device", "set_mode_cpu", "set_mode_gpu", "set_random_seed", "to_proto"]
+           "set_device", "set_mode_cpu", "set_mode_gpu", "set_random_seed", "to_numpy", "to_proto"]
 
 
 def log(message):

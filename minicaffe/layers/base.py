@@ -48,6 +48,9 @@ class Layer:
                                 bottom diffs (overwritten) where propagate_down[i], and parameter
                                 diffs (added to) where self.param_propagate_down[i]
 
+    They are written in self.xp, NumPy or CuPy. Where the GPU needs code of its own, forward_gpu and
+    backward_gpu stand right under them and take their place in mode "gpu".
+
     The Net calls them through `set_up`. A user's own class in a Python layer is a subclass too and
     finds `self.param_str`, `self.blobs`, `self.phase`.
 
@@ -74,6 +77,8 @@ class Layer:
         self.param = getattr(layer_param, self.message) if self.message else None
         self.dtype = np.dtype(dtype)
         self.xp = backend.xp()
+        if self.xp is not np:
+            self._use_gpu_code()
         self.rng = rng if rng is not None else np.random.default_rng()
         self.blobs = BlobVec()
         self.blobs.dtype = self.dtype
@@ -103,6 +108,19 @@ class Layer:
         return True
 
     # ---- what they use
+
+    def _use_gpu_code(self):
+        """Let forward_gpu and backward_gpu stand for forward and backward, where the class has them.
+
+        One inherited from a class above the one that wrote the plain method doesn't count: it
+        would compute something else.
+        """
+        for name in ("forward", "backward"):
+            written = next(cls for cls in type(self).__mro__ if name in cls.__dict__)
+            on_gpu = getattr(type(self), f"{name}_gpu", None)
+            owner = next((cls for cls in type(self).__mro__ if f"{name}_gpu" in cls.__dict__), None)
+            if on_gpu and issubclass(owner, written):
+                setattr(self, name, getattr(self, f"{name}_gpu"))
 
     def error(self, message):
         """A LayerError that begins with the file and line, the layer's name and its type."""

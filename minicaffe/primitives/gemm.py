@@ -1,4 +1,4 @@
-"""Matrix products, cut into pieces that threads share."""
+"""Matrix products: cut into pieces that threads share on the CPU, one cuBLAS call on the GPU."""
 
 from .parallel import for_each
 
