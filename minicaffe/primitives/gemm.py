@@ -28,3 +28,14 @@ def matmul(xp, a, b, out):
             xp.matmul(a, b[:, span], out=out[:, span])
 
     for_each(piece, -(-side // step))
+
+
+def batched_matmul(xp, a, b, out, add=False):
+    """out_i = a_i b_i for all i, or out_i += a_i b_i if `add`; a (B, m, k), b (B, k, n), out (B, m, n).
+
+    All may be views, as the column blocks of a matrix x (M, B k) are: x seen as (B, M, k).
+    """
+    if add:
+        out += xp.matmul(a, b)
+    else:
+        xp.matmul(a, b, out=out)

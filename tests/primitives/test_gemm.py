@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minicaffe.primitives import parallel
-from minicaffe.primitives.gemm import matmul
+from minicaffe.primitives.gemm import batched_matmul, matmul
 
 
 def matrix(rng, rows, columns, transposed=False):
@@ -46,3 +46,14 @@ def test_the_pieces_do_not_depend_on_the_number_of_threads(monkeypatch, m, n):
         results.append(out)
     assert_array_equal(results[0], results[1])
     assert_array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("add", [False, True])
+@pytest.mark.parametrize("B, m, k, n", [(1, 4, 5, 6), (3, 7, 2, 5), (8, 1, 1, 3)])
+def test_batches_in_place_in_the_column_blocks_of_matrices(B, m, k, n, add):
+    rng = np.random.default_rng(0)
+    x, w, y = rng.normal(size=(m, B * k)), rng.normal(size=(B, n, k)), rng.normal(size=(m, B * n))
+    expected = np.hstack([x[:, i * k:(i + 1) * k] @ w[i].T for i in range(B)]) + (y if add else 0)
+    batched_matmul(np, x.reshape(m, B, k).swapaxes(0, 1), w.swapaxes(1, 2),
+                   out=y.reshape(m, B, n).swapaxes(0, 1), add=add)
+    assert_allclose(y, expected, rtol=1e-12)
