@@ -31,7 +31,7 @@ def matmul(xp, a, b, out):
 
 
 def batched_matmul(xp, a, b, out, add=False):
-    """out_i = a_i b_i for all i, or out_i += a_i b_i if `add`; a (B, m, k), b (B, k, n), out (B, m, n).
+    """out_i = a_i b_i, or out_i += a_i b_i if `add`; a (B, m, k), b (B, k, n), out (B, m, n).
 
     All may be views, as the column blocks of a matrix x (M, B k) are: x seen as (B, M, k).
     """
