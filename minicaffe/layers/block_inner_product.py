@@ -1,0 +1,161 @@
+"""BlockInnerProduct: an inner product whose weight matrix is block diagonal."""
+
+from ..blob import Blob
+from ..errors import Error
+from ..fillers import fill
+from ..primitives.gemm import batched_matmul
+from ..proto.caffe_pb2 import TRAIN
+from ..structured.block_diagonal import Layout
+from .base import Layer, register_layer
+
+
+@register_layer("BlockInnerProduct")
+class BlockInnerProduct(Layer):
+    """Inner product with a block diagonal weight matrix, of which only the b blocks are stored.
+
+    b = num_blocks, M = bottom.count(0, axis), K = bottom.count(axis), N = num_output:
+    bottom[0]  x  M x K        blobs[0]  w  (b, N/b, K/b); flat, block after block, where the sizes
+    top[0]     y  M x N                     K_i, N_i are given: block_input_dim, block_output_dim
+                               blobs[1]  c  (N,)   if bias_term
+    forward, on the i-th column blocks of x and y:   y_i = x_i w_i^T + c_i
+    backward:   dw_i += dy_i^T x_i     dc += sum of the rows of dy     dx_i = dy_i w_i
+    shuffle BLOCKS:    TRAIN, with p a random order of the blocks, drawn anew each forward pass:
+                       y_i = x_p(i) w_i^T + c_i, dw_i += dy_i^T x_p(i), dx_p(i) = dy_i w_i
+    shuffle CHANNELS:  x as (M, b, K/b), transposed to (M, K/b, b), stands for x
+    b = 1 is InnerProduct. Each block is filled as an (N/b, K/b) matrix of its own: the fan-in of
+    "xavier" is K/b.
+    Source: Nesky and Stout, Neural Comput. Appl. 32 (2020), Section 3, first method; BLOCKS:
+    Section 4.2, after cuda-convnet's random sparse convolution; CHANNELS: Zhang et al., ShuffleNet,
+    CVPR 2018.
+    """
+
+    message = "block_inner_product_param"
+
+    def setup(self, bottom, top):
+        p = self.param
+        self.layout = self._layout(bottom[0].count(bottom[0].canonical_axis(p.axis)))
+        self._fill_blocks(self.add_blob(self._weights_shape()))
+        if p.bias_term:
+            self.add_blob(self.layout.shape[:1], p.bias_filler)
+        if p.shuffle != p.NONE and len(set(self.layout.inputs)) > 1:
+            raise self.error(f"shuffle needs blocks of one number of inputs, block_input_dim is "
+                             f"{list(self.layout.inputs)}")
+        self.shuffled = Blob(dtype=self.dtype)
+
+    def _layout(self, K):
+        p = self.param
+        try:
+            if p.block_input_dim or p.block_output_dim:
+                layout = Layout(p.block_output_dim, p.block_input_dim)
+            else:
+                layout = Layout.equal(p.num_blocks, p.num_output, K)
+        except Error as problem:
+            raise self.error(problem) from problem
+        for field, value, given in ("num_output", p.num_output, layout.shape[0]), \
+                                   ("num_blocks", p.num_blocks, len(layout.inputs)):
+            if p.HasField(field) and value != given:
+                raise self.error(f"{field} {value} is not that of block_output_dim: {given}")
+        if layout.shape[1] != K:
+            raise self.error(f"block_input_dim adds up to {layout.shape[1]}, the bottom size is "
+                             f"{K}")
+        return layout
+
+    def _weights_shape(self):
+        if self.param.block_input_dim:
+            return (self.layout.weights,)
+        group, = self.layout.groups
+        return group.blocks, group.outputs, group.inputs
+
+    def _fill_blocks(self, weights):
+        """Fill each block as a blob of its own, so that fillers see its fan-in and fan-out."""
+        mask = self.xp.ones(weights.shape, bool)
+        for target, keep in zip(self.layout.split(weights.data), self.layout.split(mask)):
+            block = Blob(target.shape, self.dtype)
+            fill(block, self.param.weight_filler, self.rng, self.error)
+            target[...] = block.data
+            if block.mask is not None:
+                keep[...] = block.mask
+        if not mask.all():
+            weights.mask = mask
+
+    def reshape(self, bottom, top):
+        axis, (N, K) = bottom[0].canonical_axis(self.param.axis), self.layout.shape
+        if bottom[0].count(axis) != K:
+            raise self.error(f"bottom size {bottom[0].count(axis)} does not fit weights "
+                             f"{self.blobs[0].shape}: {K} inputs were set up")
+        self.M = bottom[0].count(0, axis)
+        top[0].reshape(bottom[0].shape[:axis] + (N,))
+        p = self.param
+        self.shuffles = p.shuffle == p.CHANNELS or (p.shuffle == p.BLOCKS and self.phase == TRAIN)
+        if self.shuffles:
+            self.shuffled.reshape(self.M, K)
+
+    def forward(self, bottom, top):
+        x, y = bottom[0].data.reshape(self.M, -1), top[0].data.reshape(self.M, -1)
+        if self.shuffles:
+            x = self._shuffle(x)
+        w = self.blobs[0].data.reshape(-1)
+        for group in self.layout.groups:
+            batched_matmul(self.xp, _inputs(x, group), _blocks(w, group).swapaxes(1, 2),
+                           out=_outputs(y, group))
+        if self.param.bias_term:
+            y += self.blobs[1].data
+
+    def backward(self, top, propagate_down, bottom):
+        dy = top[0].diff.reshape(self.M, -1)
+        if self.param_propagate_down[0]:
+            x = self.shuffled.data if self.shuffles else bottom[0].data.reshape(self.M, -1)
+            dw = self.blobs[0].diff.reshape(-1)
+            for group in self.layout.groups:
+                batched_matmul(self.xp, _outputs(dy, group).swapaxes(1, 2), _inputs(x, group),
+                               out=_blocks(dw, group), add=True)
+        if self.param.bias_term and self.param_propagate_down[1]:
+            self.blobs[1].diff += dy.sum(axis=0)
+        if propagate_down[0]:
+            self._input_gradient(dy, bottom[0].diff.reshape(self.M, -1))
+
+    def _input_gradient(self, dy, dx):
+        target = self.shuffled.diff if self.shuffles else dx
+        w = self.blobs[0].data.reshape(-1)
+        for group in self.layout.groups:
+            batched_matmul(self.xp, _outputs(dy, group), _blocks(w, group),
+                           out=_inputs(target, group))
+        if self.shuffles:
+            self._unshuffle(target, dx)
+
+    # ---- shuffles: inputs in another order, copied
+
+    def _shuffle(self, x):
+        b, shuffled = len(self.layout.inputs), self.shuffled.data
+        if self.param.shuffle == self.param.CHANNELS:
+            shuffled.reshape(self.M, -1, b)[...] = x.reshape(self.M, b, -1).swapaxes(1, 2)
+        else:
+            self.order = self.xp.asarray(self.rng.permutation(b))
+            shuffled.reshape(self.M, b, -1)[...] = x.reshape(self.M, b, -1)[:, self.order]
+        return shuffled
+
+    def _unshuffle(self, shuffled, dx):
+        b = len(self.layout.inputs)
+        if self.param.shuffle == self.param.CHANNELS:
+            dx.reshape(self.M, b, -1)[...] = shuffled.reshape(self.M, -1, b).swapaxes(1, 2)
+        else:
+            dx.reshape(self.M, b, -1)[:, self.order] = shuffled.reshape(self.M, b, -1)
+
+
+def _inputs(x, group):
+    """The group's columns of x (M, K) as (blocks, M, inputs): a view, x being C-contiguous."""
+    columns = x[:, group.first_input:group.first_input + group.blocks * group.inputs]
+    return columns.reshape(len(x), group.blocks, group.inputs).swapaxes(0, 1)
+
+
+def _outputs(y, group):
+    """The group's columns of y (M, N) as (blocks, M, outputs): a view."""
+    columns = y[:, group.first_output:group.first_output + group.blocks * group.outputs]
+    return columns.reshape(len(y), group.blocks, group.outputs).swapaxes(0, 1)
+
+
+def _blocks(w, group):
+    """The group's blocks of flat weights as (blocks, outputs, inputs): a view."""
+    size = group.outputs * group.inputs
+    return w[group.first_weight:group.first_weight + group.blocks * size].reshape(
+        group.blocks, group.outputs, group.inputs)

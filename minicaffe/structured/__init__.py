@@ -1,0 +1,1 @@
+"""Structured matrices as array mathematics: no layers, no nets."""
