@@ -35,6 +35,12 @@ class LearnableParams:
             self.decay_mults.append(spec.decay_mult)
         return [spec.lr_mult for spec in specs]
 
+    def replace(self, old, new):
+        """Let the blobs `new` stand for `old`, one by one, with the same multipliers."""
+        places = {id(blob): k for k, blob in enumerate(self.blobs)}
+        for before, after in zip(old, new):
+            self.blobs[places[id(before)]] = after
+
     def _share(self, layer, i, blob, spec):
         k = self._owners[spec.name]
         owner = self.blobs[k]
