@@ -2,8 +2,11 @@
 
 import math
 
+import numpy as np
+
 from ..primitives import im2col
-from ..primitives.correlation import Correlation, Geometry
+from ..primitives.channels import add_bias, add_sums
+from ..primitives.correlation import Geometry, correlation
 from .base import Layer, register_layer
 
 
@@ -34,6 +37,9 @@ class WindowLayer(Layer):
             raise self.error(f"needs as many tops as bottoms, not {len(top)} for {len(bottom)}")
         if self.axes < 1:
             raise self.error(f"needs spatial axes after axis {self.axis}, the bottom is {shape}")
+        if self.xp is not np and self.axes > im2col.MOST_AXES:
+            raise self.error(f"has {self.axes} spatial axes, on the GPU there may be at most "
+                             f"{im2col.MOST_AXES}")
         self.geometry = self._geometry()
         self.kernel, self.stride, self.pad, self.dilation = self.geometry[:4]
         self.channels = shape[self.axis]
@@ -92,7 +98,7 @@ class LearntWindows(WindowLayer):
             if size < 1 or p.group < 1 or size % p.group:
                 raise self.error(f"{what} {size} must be a positive multiple of group {p.group}")
         images, features = self.sides(self.channels, p.num_output)
-        self.correlation = Correlation(self.dtype, images, features, self.geometry)
+        self.correlation = correlation(self.xp, self.dtype, images, features, self.geometry)
         self.add_blob((features, images // p.group, *self.kernel), p.weight_filler)
         if p.bias_term:
             self.add_blob((p.num_output,), p.bias_filler)
@@ -110,10 +116,11 @@ class LearntWindows(WindowLayer):
         """The bias, or None."""
         return self.blobs[1].data if self.param.bias_term else None
 
-    def needs(self):
-        """Whether the gradients of the weights and of the bias are wanted."""
-        weights, bias = [*self.param_propagate_down, False][:2]
-        return weights, bias
+    def gradients(self):
+        """The diffs of the weights and of the bias, None where they aren't wanted or missing."""
+        wanted = [blob.diff if flag else None
+                  for blob, flag in zip(self.blobs, self.param_propagate_down)]
+        return [*wanted, None][:2]
 
 
 @register_layer("Convolution")
@@ -146,16 +153,12 @@ class Convolution(LearntWindows):
             self.correlation.to_features(self.blobs[0].data, x, y, self.bias())
 
     def backward(self, top, propagate_down, bottom):
-        correlation, need = self.correlation, self.needs()
-        adjoint = correlation.adjoint(self.blobs[0].data) if any(propagate_down) else None
-        correlation.start()
+        correlation = self.correlation
+        correlation.start(self.blobs[0].data, *self.gradients(), images=any(propagate_down))
         for x, dx, dy in zip(self.images(bottom, "data"), self.diffs(bottom, propagate_down),
                              self.images(top, "diff")):
-            correlation.backward_features(adjoint, x, dy, dx, *need)
-        if need[0]:
-            self.blobs[0].diff += correlation.weights_gradient().reshape(self.blobs[0].shape)
-        if need[1]:
-            self.blobs[1].diff += correlation.bias_gradient()
+            correlation.backward_features(x, dy, dx)
+        correlation.finish()
 
 
 @register_layer("Deconvolution")
@@ -192,19 +195,18 @@ class Deconvolution(LearntWindows):
         for x, y in zip(self.images(bottom, "data"), self.images(top, "data")):
             self.correlation.to_images(self.blobs[0].data, x, y)
             if self.param.bias_term:
-                y += self.bias().reshape(-1, *(1,) * self.axes)
+                add_bias(self.xp, y, self.bias())
 
     def backward(self, top, propagate_down, bottom):
-        correlation, need = self.correlation, self.needs()
-        correlation.start()
+        correlation, (dw, dc) = self.correlation, self.gradients()
+        correlation.start(self.blobs[0].data, dw)
         for x, dx, dy in zip(self.images(bottom, "data"), self.diffs(bottom, propagate_down),
                              self.images(top, "diff")):
-            if need[0] or dx is not None:
-                correlation.backward_images(self.blobs[0].data, x, dy, dx, need[0])
-            if need[1]:
-                self.blobs[1].diff += dy.sum(axis=(0, *range(2, dy.ndim)))
-        if need[0]:
-            self.blobs[0].diff += correlation.weights_gradient().reshape(self.blobs[0].shape)
+            if dw is not None or dx is not None:
+                correlation.backward_images(x, dy, dx)
+            if dc is not None:
+                add_sums(self.xp, dy, dc)
+        correlation.finish()
 
 
 @register_layer("Im2col")
@@ -229,13 +231,25 @@ class Im2col(WindowLayer):
         self.columns_shape = (self.number, self.channels, *self.kernel, *self.output)
         columns = self.channels * math.prod(self.kernel)
         top[0].reshape(shape[:self.axis] + (columns,) + self.output)
-        self.padded = self.xp.empty(im2col.padded_shape(self.channels, self.size, self.pad,
-                                                        self.number), self.dtype)
+        self._make_buffers()
+
+    def _make_buffers(self):
+        if self.xp is np:
+            self.padded = np.empty(im2col.padded_shape(self.channels, self.size, self.pad,
+                                                       self.number), self.dtype)
+        else:
+            self.windows = im2col.Windows(self.xp, self.channels, self.size, self.output,
+                                          self.geometry)
+            places = math.prod(self.output)
+            self.steps = self.channels * math.prod(self.kernel) * places, places
 
     def forward(self, bottom, top):
         im2col.load(self.padded, self.images(bottom, "data")[0], self.pad, self.geometry.cyclic)
         windows = im2col.windows(self.padded, self.kernel, self.stride, self.dilation, self.output)
         top[0].data.reshape(self.columns_shape)[...] = self.xp.moveaxis(windows, -1, 0)
+
+    def forward_gpu(self, bottom, top):
+        self.windows.columns(self.images(bottom, "data")[0], top[0].data, *self.steps)
 
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:
@@ -247,3 +261,7 @@ class Im2col(WindowLayer):
         if self.geometry.cyclic:
             im2col.unwrap(self.padded, self.pad)
         im2col.store(self.images(bottom, "diff")[0], self.padded, self.pad)
+
+    def backward_gpu(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            self.windows.images(top[0].diff, self.images(bottom, "diff")[0], *self.steps)

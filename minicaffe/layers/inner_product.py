@@ -1,6 +1,9 @@
 """InnerProduct: the fully connected layer."""
 
-from ..primitives.gemm import matmul
+import numpy as np
+
+from ..primitives.channels import add_bias, add_sums
+from ..primitives.gemm import add_matmul, matmul
 from .base import Layer, register_layer
 
 
@@ -25,7 +28,7 @@ class InnerProduct(Layer):
         self.add_blob((K, p.num_output) if p.transpose else (p.num_output, K), p.weight_filler)
         if p.bias_term:
             self.add_blob((p.num_output,), p.bias_filler)
-        self.K = K
+        self.K, self.product = K, None
 
     def reshape(self, bottom, top):
         axis, N = bottom[0].canonical_axis(self.param.axis), self.param.num_output
@@ -34,24 +37,24 @@ class InnerProduct(Layer):
                              f"{self.blobs[0].shape}: {self.K} inputs were set up")
         self.M = bottom[0].count(0, axis)
         top[0].reshape(bottom[0].shape[:axis] + (N,))
-        self.product = self.xp.empty(self.blobs[0].shape, self.dtype)      # dy^T x of this pass
+        if self.xp is np:
+            self.product = np.empty(self.blobs[0].shape, self.dtype)       # dy^T x of this pass
 
     def forward(self, bottom, top):
         N = self.param.num_output
         x, y = bottom[0].data.reshape(self.M, self.K), top[0].data.reshape(self.M, N)
         matmul(self.xp, x, self._weights().T, out=y)
         if self.param.bias_term:
-            y += self.blobs[1].data
+            add_bias(self.xp, y, self.blobs[1].data)
 
     def backward(self, top, propagate_down, bottom):
         N = self.param.num_output
         x, dy = bottom[0].data.reshape(self.M, self.K), top[0].diff.reshape(self.M, N)
         if self.param_propagate_down[0]:
             first, second = (x, dy) if self.param.transpose else (dy, x)
-            matmul(self.xp, first.T, second, out=self.product)
-            self.blobs[0].diff += self.product
+            add_matmul(self.xp, first.T, second, self.blobs[0].diff, self.product)
         if self.param.bias_term and self.param_propagate_down[1]:
-            self.blobs[1].diff += dy.sum(axis=0)
+            add_sums(self.xp, dy, self.blobs[1].diff)
         if propagate_down[0]:
             matmul(self.xp, dy, self._weights(), out=bottom[0].diff.reshape(self.M, self.K))
 

@@ -1,6 +1,6 @@
 """Correlation of images with kernels, its adjoint and its gradients: what Convolution and
-Deconvolution have in common. Images are taken in chunks that stay in cache and that threads share
-out."""
+Deconvolution have in common. On the CPU images are taken in chunks that stay in cache and that
+threads share out, on the GPU all at once if their columns fit."""
 
 import math
 from typing import NamedTuple
@@ -8,12 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 from . import im2col
+from .channels import add_bias, add_sums
+from .gemm import batched_matmul
 from .parallel import for_each, num_threads
 
 _COLUMN_BYTES = 1 << 21            # of one chunk's columns: about what a second-level cache holds
 _ROW = 96                          # numbers that a copied row should have at least
 _PARTIAL_BYTES = 1 << 24           # of all partial weight gradients together
 _MOST_LANES = 8
+_GPU_COLUMN_BYTES = 1 << 28        # of one chunk's columns on the GPU
+_GPU_PLACES = 64                   # of one image, from which products of single images fill tiles
 
 
 class Geometry(NamedTuple):
@@ -32,6 +36,11 @@ class Geometry(NamedTuple):
                      zip(size, self.pad, self.dilation, self.kernel, self.stride))
 
 
+def correlation(xp, dtype, channels, features, geometry):
+    """A Correlation for the arrays of xp."""
+    return (Correlation if xp is np else GpuCorrelation)(xp, dtype, channels, features, geometry)
+
+
 class Correlation:
     """y = w X, X being the columns of all windows of x (a group at a time), and what belongs to it.
 
@@ -39,11 +48,12 @@ class Correlation:
     features  y  (N, F, *output)
     to_features: y from x. to_images: the adjoint, x from y, x = col2im(w^T y); where stride is 1
     and it costs no more arithmetic, as the correlation of the padded y with the flipped kernel
-    (the same sums). The gradients of either, by w too, are these and y X^T.
+    (the same sums). The gradients of either, by w too, are these and y X^T: between `start` and
+    `finish`, backward_features or backward_images for each pair of blobs.
     """
 
-    def __init__(self, dtype, channels, features, geometry):
-        self.dtype, self.channels, self.features = dtype, channels, features
+    def __init__(self, xp, dtype, channels, features, geometry):
+        self.xp, self.dtype, self.channels, self.features = xp, dtype, channels, features
         self.geometry = geometry
         self.taps = math.prod(geometry.kernel)
         G = geometry.group
@@ -88,7 +98,7 @@ class Correlation:
 
     def to_images(self, w, y, x):
         """x = col2im(w^T y)."""
-        adjoint = self.adjoint(w)
+        adjoint = self._adjoint(w)
 
         def lane(first, worker):
             work = self.work[worker]
@@ -97,21 +107,25 @@ class Correlation:
 
         for_each(lane, self.lanes)
 
-    # ---- gradients: start, then one of the two once for each pair of blobs, then the totals
+    # ---- gradients
 
-    def start(self):
-        """Zero the partial gradients, one a lane: of the weights (transposed), of the features."""
+    def start(self, w, dw, dc=None, images=False):
+        """Take gradients from here to `finish`, which adds them to dw (like w) and dc (F,).
+
+        None: not wanted. images: whether backward_features will be asked for dx.
+        """
         group, features, rows = self.weights_shape
-        self.dw = self.partial.get("dw", (self.lanes, group, rows, features))
+        self.w, self.targets = w.reshape(self.weights_shape), (dw, dc)
+        self.adjoint = self._adjoint(w) if images else None
+        self.dw = self.partial.get("dw", (self.lanes, group, rows, features))    # transposed
         self.dc = self.partial.get("dc", (self.lanes, self.features))
         self.dw.fill(0)
         self.dc.fill(0)
 
-    def backward_features(self, adjoint, x, dy, dx, weights, bias):
-        """Of y = w X + c: dx (unless None) from dy; add to dw if `weights`, to dc if `bias`.
+    def backward_features(self, x, dy, dx):
+        """Of y = w X + c: dx (unless None), dw and dc from dy."""
+        weights, bias = (target is not None for target in self.targets)
 
-        adjoint: what `adjoint(w)` gives, needed for dx.
-        """
         def lane(first, worker):
             work = self.work[worker]
             for part in self._parts(first):
@@ -121,13 +135,13 @@ class Correlation:
                 if bias:
                     self.dc[first] += g.reshape(len(g), -1).sum(axis=1)
                 if dx is not None:
-                    self._write_images(g, adjoint, dx[part], work)
+                    self._write_images(g, self.adjoint, dx[part], work)
 
         for_each(lane, self.lanes)
 
-    def backward_images(self, w, y, dx, dy, weights):
-        """Of x = col2im(w^T y): dy (unless None) from dx; add to dw if `weights`."""
-        w = w.reshape(self.weights_shape)
+    def backward_images(self, y, dx, dy):
+        """Of x = col2im(w^T y): dy (unless None) and dw from dx."""
+        weights = self.targets[0] is not None
 
         def lane(first, worker):
             work = self.work[worker]
@@ -136,20 +150,20 @@ class Correlation:
                 if weights:
                     self._add_product(first, columns, self._load_features(y[part], work), work)
                 if dy is not None:
-                    out = self._features_of(w, columns, len(dx[part]), work)
+                    out = self._features_of(self.w, columns, len(dx[part]), work)
                     im2col.store(dy[part], out, (0,) * len(self.size))
 
         for_each(lane, self.lanes)
 
-    def weights_gradient(self):
-        """The sum over lanes, (G, F/G, C/G * taps)."""
-        return self.dw.sum(axis=0).transpose(0, 2, 1)
+    def finish(self):
+        """Add what the lanes have summed to dw and dc."""
+        dw, dc = self.targets
+        if dw is not None:
+            dw += self.dw.sum(axis=0).transpose(0, 2, 1).reshape(dw.shape)
+        if dc is not None:
+            dc += self.dc.sum(axis=0)
 
-    def bias_gradient(self):
-        """The sum over lanes, (F,)."""
-        return self.dc.sum(axis=0)
-
-    def adjoint(self, w):
+    def _adjoint(self, w):
         """The weights as _write_images needs them: flipped or transposed."""
         if self.flipped:
             return self._flipped_weights(w)
@@ -225,3 +239,117 @@ class Correlation:
         step = self.chunk * self.lanes
         for start in range(first * self.chunk, self.number, step):
             yield slice(start, min(start + self.chunk, self.number))
+
+
+class GpuCorrelation(Correlation):
+    """A Correlation that takes all images, or chunks of m, in one product with m * places columns.
+
+    Columns and features lie image after image, so that copies to and from the blobs run along the
+    images' rows. Products of so many columns fill a GPU where those of single images would be too
+    small, and the gradient of the weights is one product; the copies of features cost little
+    beside. Two cases need no columns: kernels of one tap, a product an image on the blobs as they
+    are; and few terms a window, as in a first layer, where writing and reading the columns would
+    take longer than the arithmetic.
+    """
+
+    def plan(self, images, size, output):
+        """Images a chunk, and the way to take, by shapes only."""
+        g, itemsize = self.geometry, np.dtype(self.dtype).itemsize
+        self.number, self.places = images, math.prod(output)
+        column_bytes = self.channels * self.taps * self.places * itemsize
+        chunks = -(-images // max(1, _GPU_COLUMN_BYTES // column_bytes))
+        self.chunk = -(-images // max(1, chunks))
+        self.windows = im2col.Windows(self.xp, self.channels, size, output, g)
+        self.direct = g.group == 1 and self.weights_shape[2] <= self.windows.most_terms
+        self.pointwise = (self.taps == 1 and set(g.stride) == {1} and not any(g.pad)
+                          and g.group == 1 and self.places >= _GPU_PLACES)
+        self.work = im2col.Workspace(self.dtype, self.xp)
+
+    def to_features(self, w, x, y, bias=None):
+        w = w.reshape(self.weights_shape)
+        if self.pointwise:
+            batched_matmul(self.xp, w, self._flat(x), self._flat(y))
+            if bias is not None:
+                add_bias(self.xp, y, bias)
+        elif self.direct:
+            self.windows.correlate(w, x, y, bias)
+        else:
+            for part in self._chunks():
+                self._features_from(w, self._columns(x[part]), y[part], bias)
+
+    def to_images(self, w, y, x):
+        w = w.reshape(self.weights_shape)
+        if self.pointwise:
+            batched_matmul(self.xp, w.swapaxes(1, 2), self._flat(y), self._flat(x))
+        else:
+            for part in self._chunks():
+                self._write_images(self._rows(y[part]), w, x[part])
+
+    def start(self, w, dw, dc=None, images=False):
+        self.w, self.dc = w.reshape(self.weights_shape), dc
+        self.dw = None if dw is None else dw.reshape(self.weights_shape)
+
+    def backward_features(self, x, dy, dx):
+        if self.dc is not None:
+            add_sums(self.xp, dy, self.dc)
+        if dx is not None and self.pointwise:
+            self.to_images(self.w, dy, dx)
+            dx = None
+        for part in self._chunks() if dx is not None or self.dw is not None else ():
+            rows = self._rows(dy[part])
+            if self.dw is not None:
+                self._add_product(rows, self._columns(x[part]))
+            if dx is not None:
+                self._write_images(rows, self.w, dx[part])
+
+    def backward_images(self, y, dx, dy):
+        for part in self._chunks():
+            columns = self._columns(dx[part])
+            if self.dw is not None:
+                self._add_product(self._rows(y[part]), columns)
+            if dy is not None:
+                self._features_from(self.w, columns, dy[part], None)
+
+    def finish(self):
+        """Nothing to do: the products have added to dw and dc."""
+
+    # ---- a chunk of m images
+
+    def _chunks(self):
+        for first in range(0, self.number, max(1, self.chunk)):
+            yield slice(first, min(first + self.chunk, self.number))
+
+    def _columns(self, x):
+        """The windows of images x (m, C, *size) as (G, C/G * taps, m * places)."""
+        columns = self._empty_columns(len(x))
+        self.windows.columns(x, columns, self.places, len(x) * self.places)
+        return columns
+
+    def _empty_columns(self, m):
+        group, _, terms = self.weights_shape
+        return self.work.get("columns", (group, terms, m * self.places))
+
+    def _rows(self, y):
+        """Features y (m, F, *output) as (G, F/G, m * places)."""
+        rows = self.work.get("rows", (*self.weights_shape[:2], len(y) * self.places))
+        im2col.rows_of(y, rows)
+        return rows
+
+    def _features_from(self, w, columns, y, bias):
+        """Features y (m, F, *output) = w columns + bias."""
+        rows = self.work.get("rows", (*self.weights_shape[:2], columns.shape[2]))
+        batched_matmul(self.xp, w, columns, rows)
+        im2col.features_of(rows, y, bias)
+
+    def _add_product(self, rows, columns):
+        """dw += rows columns^T."""
+        batched_matmul(self.xp, rows, columns.swapaxes(1, 2), self.dw, add=True)
+
+    def _write_images(self, rows, w, x):
+        """Images x (m, C, *size) from their features as `_rows` gives them."""
+        columns = self._empty_columns(len(x))
+        batched_matmul(self.xp, w.swapaxes(1, 2), rows, columns)
+        self.windows.images(columns, x, self.places, len(x) * self.places)
+
+    def _flat(self, a):
+        return a.reshape(*a.shape[:2], -1)
