@@ -5,7 +5,9 @@ the GPU is first asked for. The GPU is never left silently: what can't run there
 BackendError.
 """
 
+import contextlib
 import importlib
+import math
 import os
 import re
 import warnings
@@ -18,6 +20,7 @@ _mode = "cpu"
 _device = 0                      # the GPU that set_mode_gpu turns on
 _cupy = None                     # the module, once loaded
 _products = None                 # (cuBLAS binding or None, its handle), see cublas
+_other_products = None           # the like, within products_by
 
 
 # ---- modes
@@ -158,6 +161,40 @@ def synchronize():
         _cupy.cuda.get_current_stream().synchronize()
 
 
+# ---- copies that run beside the computing
+
+def pinned_empty(shape, dtype):
+    """A NumPy array in page-locked memory, from which the device copies without the host's help."""
+    count = math.prod(shape)
+    memory = _cupy.cuda.alloc_pinned_memory(max(1, count * numpy.dtype(dtype).itemsize))
+    return numpy.frombuffer(memory, dtype, count).reshape(shape)
+
+
+def device_id():
+    """The number of the GPU that set_mode_gpu turns on."""
+    return _device
+
+
+def use_device(number):
+    """Let the calling thread work with this GPU; a new thread has the first one."""
+    _cupy.cuda.Device(number).use()
+
+
+def current_stream():
+    """The stream that the calling thread's launches go to."""
+    return _cupy.cuda.get_current_stream()
+
+
+def new_stream():
+    """A stream of its own: waits for others only where it is told to, by events."""
+    return _cupy.cuda.Stream(non_blocking=True)
+
+
+def new_event():
+    """An event to wait for; a host thread that does sleeps meanwhile."""
+    return _cupy.cuda.Event(block=True, disable_timing=True)
+
+
 # ---- errors of the device
 
 def device_errors():
@@ -199,6 +236,8 @@ def cublas():
     bits of a factor's mantissa, is used only where MINICAFFE_TF32=1.
     """
     global _products
+    if _other_products is not None:
+        return _other_products
     if _products is None:
         binding = _find_cublas()
         handle = _cupy.cuda.device.get_cublas_handle()
@@ -211,6 +250,17 @@ def cublas():
             binding.setMathMode(handle, getattr(binding, "CUBLAS_DEFAULT_MATH", 0))
         _products = binding, handle
     return _products
+
+
+@contextlib.contextmanager
+def products_by(binding, handle):
+    """Within the block cublas() gives this binding and handle."""
+    global _other_products
+    _other_products = binding, handle
+    try:
+        yield
+    finally:
+        _other_products = None
 
 
 def tf32_wanted():

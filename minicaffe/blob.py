@@ -27,6 +27,9 @@ class Blob:
     zeros. A reshape to a smaller size keeps the memory. `mask`, if set, says which entries of
     `data` may be non-zero: setting it zeroes the others, and every solver update is multiplied
     by it; nothing else keeps weights at zero.
+
+    The arrays live where the blob was made: with NumPy, or on the GPU. There read them by
+    minicaffe.to_numpy(blob.data); assigning (blob.data = array) takes arrays of either kind.
     """
 
     def __init__(self, shape=(), dtype=np.float32):
@@ -95,7 +98,7 @@ class Blob:
     @data.setter
     def data(self, values):
         if values is not self._data_view:          # `blob.data += x` has already written in place
-            self.data[...] = values
+            backend.assign(self.data, values)
 
     @property
     def diff(self):
@@ -109,7 +112,7 @@ class Blob:
     @diff.setter
     def diff(self, values):
         if values is not self._diff_view:
-            self.diff[...] = values
+            backend.assign(self.diff, values)
 
     def share_data(self, other):
         """Use the other blob's data, and its mask, as one's own from now on (sizes must agree)."""
@@ -140,10 +143,12 @@ class Blob:
     @mask.setter
     def mask(self, mask):
         if mask is not None:
+            if self.xp is np:
+                mask = backend.to_numpy(mask)
             mask = self.xp.array(mask, dtype=bool)       # a copy: the caller's array may change
             if mask.shape != self.shape:
                 raise Error(f"a mask of shape {mask.shape} does not fit a blob of {self.shape}")
-            self.data[~mask] = 0
+            self.xp.copyto(self.data, 0, where=~mask)
         if self._lender is None:
             self._mask = mask
         else:

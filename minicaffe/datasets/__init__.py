@@ -8,6 +8,7 @@ from .lmdb_reader import LmdbDataset
 from .npz import NpzDataset
 from .order import Order
 from .prefetch import Prefetcher
+from .staging import make_staging
 from .svhn import SvhnDataset
 from .transform import Transformer
 

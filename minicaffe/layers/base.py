@@ -67,6 +67,7 @@ class Layer:
     is_loss = False              # its first top has loss_weight 1 by default
     reshape_always = False       # reshape before every forward, not only when a bottom's shape changed
     position = None              # batches consumed so far, in layers that read data
+    needs_host = False           # a pass uses host memory: no part of a CUDA graph
     carried = ()                 # Blobs that one pass leaves to the next, in recurrent layers
 
     def __init__(self, layer_param, phase=TRAIN, dtype=np.float32, rng=None, place=""):
@@ -183,6 +184,12 @@ class Layer:
         self.fill_loss_diffs(top)
         return sum(weight * float(blob.data.sum(dtype=np.float64))
                    for blob, weight in zip(top, self.loss_weights) if weight)
+
+    def check_device(self):
+        """Raise what forward found in its data on the GPU and couldn't stop for.
+
+        Called where the net's loss is fetched; forward leaves a note on the device until then.
+        """
 
     def close(self):
         """Let go of threads and files, if the layer holds any."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..datasets import Order, Prefetcher, Transformer, open_dataset
+from ..datasets import Order, Prefetcher, Transformer, make_staging, open_dataset
 from ..errors import BackendError, DataError
 from ..proto.caffe_pb2 import TRAIN
 from .base import Layer, register_layer
@@ -16,6 +16,7 @@ class PrefetchingLayer(Layer):
     """
 
     num_bottom = 0
+    needs_host = True
 
     @property
     def position(self):
@@ -33,8 +34,8 @@ class PrefetchingLayer(Layer):
     def start(self, dataset, fill, shapes, depth):
         """fill(k, arrays) writes batch k of `dataset` into arrays of `shapes`, a shape a top."""
         self.dataset, self.shapes = dataset, shapes
-        self.prefetcher = Prefetcher(
-            fill, lambda: [np.empty(shape, self.dtype) for shape in shapes], depth)
+        self.prefetcher = Prefetcher(lambda k, staging: staging.fill(fill, k),
+                                     lambda: make_staging(self.xp, shapes, self.dtype), depth)
 
     def place_error(self, error):
         """An error of a data set again, with the layer's name before it."""
@@ -46,10 +47,9 @@ class PrefetchingLayer(Layer):
                 blob.reshape(shape)
 
     def forward(self, bottom, top):
-        def use(arrays):
+        def use(staging):
             self.reshape(bottom, top)       # somebody may have reshaped the blobs, as in Caffe
-            for blob, array in zip(top, arrays):
-                blob.data[...] = self.xp.asarray(array)
+            staging.give(top)
         try:
             self.prefetcher.take(use)
         except (BackendError, DataError) as error:

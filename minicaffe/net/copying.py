@@ -57,7 +57,7 @@ def _copies(net, layer, stored, path):
 
 def _carry_out(copies):
     for blob, array, mask in copies:
-        blob.data[...] = blob.xp.asarray(array)
+        blob.data = array
         blob.mask = blob.mask if mask is None else mask   # without one in the file, ours rules
 
 

@@ -31,16 +31,19 @@ def load_weights(net, path):
 def evaluate(net, iterations, on_batch=lambda number, outputs: None):
     """The Score of `iterations` forward passes; on_batch(number, outputs) is called after each.
 
-    None if on_batch returned True, which ends it. Raises Error unless iterations >= 1.
+    outputs are arrays of the net's own; on the GPU the means are formed there and fetched at the
+    end. None if on_batch returned True, which ends it. Raises Error unless iterations >= 1.
     """
     if iterations < 1:
         raise Error(f"iterations must be at least 1, not {iterations}")
-    sums, loss = {name: 0 for name in net.outputs}, 0.0
+    sums, loss, last = {name: 0 for name in net.outputs}, 0.0, len(net.layers) - 1
     for number in range(iterations):
-        outputs = {name: to_numpy(data) for name, data in net.forward().items()}
-        loss += net.total_loss
+        loss = loss + net._forward(0, last)
+        outputs = {name: net.blobs[name].data for name in net.outputs}
         for name, data in outputs.items():
             sums[name] = sums[name] + data.astype(np.float64)
         if on_batch(number, outputs):
             return None
-    return Score({name: total / iterations for name, total in sums.items()}, loss / iterations)
+    net.check_device()
+    means = {name: to_numpy(total) / iterations for name, total in sums.items()}
+    return Score(means, float(to_numpy(loss)) / iterations)

@@ -1,26 +1,26 @@
 """Net: layers connected by named blobs, run forward and backward."""
 
 import collections
-import logging
-import math
 import os
 
 import numpy as np
 
+from .. import backend
+from ..backend import to_numpy
 from ..blob import Blob
 from ..errors import Error, NetError
 from ..layers import layer_class
 from ..layers.python_layer import python_layer_class
 from ..primitives.parallel import one_blas_thread
+from ..primitives.update import ParameterTable
 from ..proto import caffe_pb2, upgrade, weights
-from . import batches, copying
+from . import batches, copying, debug_log
 from .backward_plan import BackwardPlan
+from .device_loss import DeviceLoss
 from .phases import add_to_state, layers_in_state
 from .seed import default_seed, layer_rng
 from .shared_params import LearnableParams
 from .splits import insert_splits
-
-log = logging.getLogger("minicaffe")
 
 
 class Net:
@@ -39,6 +39,8 @@ class Net:
 
     blobs      name -> Blob, in order of making       params    layer name -> list of its Blobs
     layers     the Layer objects, by _layer_names     inputs, outputs    names of blobs
+    A net runs where it was made, with NumPy or on the GPU (minicaffe.set_mode_gpu); what forward
+    and backward take and return are NumPy arrays in both.
     Raises ParseError, LayerError, NetError, WeightsError.
     """
 
@@ -54,7 +56,9 @@ class Net:
         self.dtype = np.dtype(dtype)
         self.seed = default_seed() if seed is None else seed
         self.debug_info = param.debug_info
-        self.total_loss = 0.0
+        self.xp = backend.xp()
+        self._loss = 0.0 if self.xp is np else DeviceLoss(self.xp)
+        self._table = None                            # of the parameters' diffs, on the GPU
         self.layers, self._layer_names = [], []
         self.blobs, self.params = collections.OrderedDict(), collections.OrderedDict()
         self._bottom_names, self._top_names = [], []
@@ -98,6 +102,8 @@ class Net:
             layer.set_up(bottom, top)
         except Error as problem:
             raise (problem if place in str(problem) else layer.error(problem)) from problem
+        except backend.device_errors() as problem:
+            raise layer.error(backend.explain(problem)) from problem
         self.layers.append(layer)
         self._layer_names.append(layer.name)
         self._bottom_names.append(bottom_names)
@@ -153,7 +159,7 @@ class Net:
         first, last = self._span(start, end)
         self._forward(first, last)
         names = self._top_names[last] if end is not None else self.outputs
-        return {name: self._blob(name).data for name in [*names, *(blobs or [])]}
+        return {name: to_numpy(self._blob(name).data) for name in [*names, *(blobs or [])]}
 
     def backward(self, diffs=None, start=None, end=None, **output_diffs):
         """Run backward from layer `start` down to `end` and return {input name: diff}.
@@ -166,11 +172,11 @@ class Net:
             blob = self._blob(name)
             if np.shape(values) != blob.shape:
                 raise NetError(f"diff of '{name}' has shape {np.shape(values)}, not {blob.shape}")
-            blob.diff[...] = values
+            blob.diff = values
         last, first = self._span(end, start)
         self._backward(first, last)
         names = self._bottom_names[last] if end is not None else self.inputs
-        return {name: self._blob(name).diff for name in [*names, *(diffs or [])]}
+        return {name: to_numpy(self._blob(name).diff) for name in [*names, *(diffs or [])]}
 
     def forward_all(self, blobs=None, **inputs):
         """Run forward on inputs of any length, in batches; {output name: all rows} (pycaffe's)."""
@@ -214,35 +220,75 @@ class Net:
         if np.shape(values) != blob.shape:
             raise NetError(f"input '{name}' has shape {np.shape(values)}, the net expects "
                            f"{blob.shape}: reshape the blob first")
-        blob.data[...] = values
+        blob.data = values
 
     def _forward(self, first, last):
-        """Layers first .. last by index; returns the sum of their losses (pycaffe's _forward)."""
-        loss = 0.0
-        with one_blas_thread():
-            for i in range(first, last + 1):
-                layer = self.layers[i]
-                bottom, top = self._blobs(self._bottom_names[i]), self._blobs(self._top_names[i])
-                self._reshape_layer(i, layer, bottom, top)
-                layer.forward(bottom, top)
-                loss += layer.weighted_loss(top)
-                if self.debug_info:
-                    self._log_forward(i)
-        self.total_loss = loss
+        """Layers first .. last by index; returns the sum of their losses (pycaffe's _forward).
+
+        On the GPU that is an array of one number, which the next pass overwrites: to look at it is
+        to wait for the device.
+        """
+        return self._forward_layers(range(first, last + 1))
+
+    def _forward_layers(self, indices):
+        on_cpu, loss, i = self.xp is np, 0.0, 0
+        if not on_cpu:
+            self._loss.begin()
+        try:
+            with one_blas_thread():
+                for i in indices:
+                    layer, bottom = self.layers[i], self._blobs(self._bottom_names[i])
+                    top = self._blobs(self._top_names[i])
+                    self._reshape_layer(i, layer, bottom, top)
+                    layer.forward(bottom, top)
+                    if on_cpu:
+                        loss += layer.weighted_loss(top)
+                    else:
+                        self._loss.add(layer, top)
+                    if self.debug_info:
+                        debug_log.log_forward(self, i)
+        except backend.device_errors() as problem:
+            raise self.layers[i].error(backend.explain(problem)) from problem
+        if not on_cpu:
+            return self._loss.end()
+        self._loss = loss
         return loss
+
+    @property
+    def total_loss(self):
+        """The sum of losses of the last forward pass; on the GPU this waits for it.
+
+        What layers there found in their data and couldn't stop for (a label out of range) is
+        raised here.
+        """
+        if self.xp is np:
+            return self._loss
+        loss = float(to_numpy(self._loss.value))
+        self.check_device()
+        return loss
+
+    def check_device(self):
+        """Raise what layers have found in their data on the GPU since the last time."""
+        for layer in self.layers:
+            layer.check_device()
 
     def _backward(self, first, last):
         """Layers first down to last, by index (pycaffe's _backward)."""
-        with one_blas_thread():
-            for i in range(first, last - 1, -1):
-                if not self._plan.need_backward[i]:
-                    continue
-                bottom, top = self._blobs(self._bottom_names[i]), self._blobs(self._top_names[i])
-                self.layers[i].backward(top, self._plan.bottom_need_backward[i], bottom)
-                if self.debug_info:
-                    self._log_backward(i)
+        i = first
+        try:
+            with one_blas_thread():
+                for i in range(first, last - 1, -1):
+                    if not self._plan.need_backward[i]:
+                        continue
+                    bottom = self._blobs(self._bottom_names[i])
+                    self.layers[i].backward(self._blobs(self._top_names[i]),
+                                            self._plan.bottom_need_backward[i], bottom)
+                    if self.debug_info:
+                        debug_log.log_backward(self, i)
+        except backend.device_errors() as problem:
+            raise self.layers[i].error(backend.explain(problem)) from problem
         if self.debug_info and (first, last) == (len(self.layers) - 1, 0):
-            self._log_norms()
+            debug_log.log_norms(self)
 
     def _reshape_layer(self, i, layer, bottom, top):
         if layer.reshape_always or self._shapes[i] != _shapes(bottom, top):
@@ -261,7 +307,7 @@ class Net:
         """(layer name, blob name) of the first layer with a NaN or infinity in a top, or None."""
         for name, tops in zip(self._layer_names, self._top_names):
             for top in tops:
-                if not np.isfinite(self.blobs[top].data).all():
+                if not self.xp.isfinite(self.blobs[top].data).all():
                     return name, top
         return None
 
@@ -269,8 +315,15 @@ class Net:
 
     def clear_param_diffs(self):
         """Set the diffs of all learnable parameters to zero."""
-        for blob in self._learnable.blobs:
-            blob.diff.fill(0)
+        blobs = self._learnable.blobs
+        if self.xp is np:
+            for blob in blobs:
+                blob.diff.fill(0)
+            return
+        rows = [(blob.diff,) for blob in blobs]
+        if self._table is None or not self._table.is_of(rows):
+            self._table = ParameterTable(self.xp, self.dtype, rows)
+        self._table.clear()
 
     def copy_from(self, source):
         """Copy weights from a .caffemodel (path) or NetParameter into layers of the same name.
@@ -343,45 +396,6 @@ class Net:
         for layer in self.layers:
             layer.close()
 
-    # ---- debug_info, Caffe's lines
-
-    def _log_forward(self, i):
-        for name in self._top_names[i]:
-            log.info("    [Forward] Layer %s, top blob %s data: %g", self._layer_names[i], name,
-                     mean_abs(self.blobs[name].data))
-        specs = self.layers[i].layer_param.param
-        for k, blob in enumerate(self.layers[i].blobs):
-            name = specs[k].name if k < len(specs) else ""
-            log.info("    [Forward] Layer %s, param blob %s data: %g", self._layer_names[i],
-                     name or k, mean_abs(blob.data))
-
-    def _log_backward(self, i):
-        needs = self._plan.bottom_need_backward[i]
-        for name, need in zip(self._bottom_names[i], needs):
-            if need:
-                log.info("    [Backward] Layer %s, bottom blob %s diff: %g", self._layer_names[i],
-                         name, mean_abs(self.blobs[name].diff))
-        for k, blob in enumerate(self.layers[i].blobs):
-            if self.layers[i].param_propagate_down[k]:
-                log.info("    [Backward] Layer %s, param blob %d diff: %g", self._layer_names[i], k,
-                         mean_abs(blob.diff))
-
-    def _log_norms(self):
-        def norms(arrays):
-            flat = [array.reshape(-1) for array in arrays]
-            return (sum(float(abs(a).sum(dtype=np.float64)) for a in flat),
-                    math.sqrt(sum(float(np.square(a).sum(dtype=np.float64)) for a in flat)))
-
-        data = norms(blob.data for blob in self.learnable_params)
-        diff = norms(blob.diff for blob in self.learnable_params)
-        log.info("    [Backward] All net params (data, diff): L1 norm = (%g, %g); "
-                 "L2 norm = (%g, %g)", data[0], diff[0], data[1], diff[1])
-
 
 def _shapes(bottom, top):
     return [blob.shape for blob in (*bottom, *top)]
-
-
-def mean_abs(array):
-    """The mean absolute value of an array, 0 for an empty one."""
-    return float(abs(array).sum(dtype=np.float64)) / max(1, array.size)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from google.protobuf.message import EncodeError
 
+from ..backend import to_numpy
 from ..errors import FileError, WeightsError
 from ..files import atomic_write
 from .base import describe, has_layers, has_state, has_values, read_bytes, try_parse
@@ -88,7 +89,7 @@ def array_to_blob(array, proto=None, diff=None, mask=None):
     """
     proto = BlobProto() if proto is None else proto
     proto.Clear()
-    array = np.asarray(array)
+    array = to_numpy(array)
     proto.shape.dim.extend(array.shape)
     prefix, dtype = ("double_", "<f8") if array.dtype == np.float64 else ("", "<f4")
     for field, values in ("data", array), ("diff", diff), ("mask", mask):
@@ -97,9 +98,9 @@ def array_to_blob(array, proto=None, diff=None, mask=None):
         if np.shape(values) != array.shape:
             raise WeightsError(f"{field} of shape {np.shape(values)} for a blob of {array.shape}")
         if field == "mask":
-            proto.mask = pack_mask(values)
+            proto.mask = pack_mask(to_numpy(values))
         else:
-            _set_packed(proto, prefix + field, np.asarray(values, dtype=dtype))
+            _set_packed(proto, prefix + field, np.asarray(to_numpy(values), dtype=dtype))
     return proto
 
 

@@ -8,15 +8,19 @@ import time
 import numpy as np
 
 from .. import backend
+from ..backend import to_numpy
 from ..errors import SolverError
+from ..net.captured_pass import CapturedPass
+from ..net.debug_log import mean_abs
 from ..net.evaluation import evaluate
-from ..net.net import mean_abs
 from ..net.seed import default_seed
 from ..primitives.parallel import one_blas_thread
 from ..primitives.update import fused_update
 from ..proto import caffe_pb2, text, upgrade
 from ..registry import Registry
 from . import nets, snapshot
+from .device import DeviceSolver
+from .losses import Losses
 from .lr_policy import LearningRate
 
 log = logging.getLogger("minicaffe")
@@ -52,6 +56,7 @@ class Solver:
 
     source    path of a solver .prototxt, or a SolverParameter
     dtype     numpy.float32 or numpy.float64
+    cuda_graph    on the GPU, capture the forward and backward pass once and replay it
     Attributes as in pycaffe: net, test_nets, iter, param; history (list of flat arrays, in Caffe's
     order: all first histories, then all second ones); callbacks.
 
@@ -60,14 +65,18 @@ class Solver:
     decoupled_weight_decay (not Caffe's; Adam only: AdamW) the decay acts on the weights instead:
     the update is the rule's plus rate * lr_mult * weight_decay * decay_mult * w.
     Raises ParseError, SolverError and all that building a net raises.
+
+    On the GPU the loss is fetched only where it is displayed, tested on or saved: a loss that isn't
+    finite, or a label out of range, is told there.
     """
 
     type = None
     histories = 1                 # arrays of history a parameter
+    kernels = None                # the rule for the GPU, see primitives/update.py
     refuses_momentum = False
     may_decouple_decay = False    # whether decoupled_weight_decay is this type's
 
-    def __init__(self, source, param=None, dtype=np.float32):
+    def __init__(self, source, param=None, dtype=np.float32, cuda_graph=False):
         self.where, self.folder = "", "."
         if not isinstance(source, caffe_pb2.SolverParameter):
             self.where, self.folder = f"{source}: ", os.path.dirname(source) or "."
@@ -75,7 +84,7 @@ class Solver:
         self.param = upgrade.upgrade_solver(param or source, self.where or "solver: ")
         self.dtype = np.dtype(dtype)
         self.check()
-        self.iter, self._losses, self.smoothed_loss = 0, [], 0.0
+        self.iter = 0
         self.seed = self.param.random_seed if self.param.random_seed >= 0 else default_seed()
         self.learning_rate = LearningRate(self.param, self.where)
         self.prefix = snapshot.prefix(self.param, source, self.where)
@@ -83,8 +92,15 @@ class Solver:
         files = nets.Files(self.folder)
         self.net = nets.train_net(self.param, files, self.where, **options)
         self.test_nets = nets.test_nets(self.param, files, self.where, **options)
-        self.history = [np.zeros(blob.size, self.dtype) for _ in range(self.histories)
+        self.xp = self.net.xp
+        self.history = [self.xp.zeros(blob.size, self.dtype) for _ in range(self.histories)
                         for blob in self.net.learnable_params]
+        self._on_device = self._captured = None
+        if self.xp is not np:
+            self._on_device = DeviceSolver(self.net, self.param, self.kernels)
+        if cuda_graph:
+            self._captured = self._capture()
+        self._forget_losses()
         self.callbacks = []           # pairs (on_start, on_gradients_ready), each may be None
         self.reporters = []           # called with a dict at each display and test
         self.action = lambda: None    # asked after each iteration: None, "stop" or "snapshot"
@@ -119,6 +135,8 @@ class Solver:
             raise self.error(f"momentum can't be used with {self.type}, as in Caffe")
         if p.solver_mode == p.GPU and p.HasField("solver_mode"):
             backend.set_device(p.device_id)
+        if backend.mode() == "gpu" and self.kernels is None:
+            raise self.error(f"solver type '{self.type}' has no rule for the GPU")
         self.momentum, self.delta = p.momentum, p.delta
 
     # ---- pycaffe's calls
@@ -129,7 +147,7 @@ class Solver:
         log.info("Learning Rate Policy: %s", self.param.lr_policy)
         if resume_file:
             self.restore(resume_file)
-        start, p = self.iter, self.param
+        p = self.param
         self.step(p.max_iter - self.iter)
         if (p.snapshot_after_train or self.stopped) and self._last_snapshot != self.iter:
             self.snapshot()
@@ -137,18 +155,19 @@ class Solver:
             log.info("Optimization stopped early.")
             return
         if p.display and self.iter % p.display == 0:
-            loss = self.net._forward(0, len(self.net.layers) - 1)
-            self._smooth(loss, start)
-            log.info("Iteration %d, loss = %g", self.iter, self.smoothed_loss)
-            self._report({"iteration": self.iter, "loss": self.smoothed_loss, "final": True})
+            self._losses.add(self.net._forward(0, len(self.net.layers) - 1), 0, 1)
+            loss = self.smoothed_loss
+            log.info("Iteration %d, loss = %g", self.iter, loss)
+            self._report({"iteration": self.iter, "loss": loss, "final": True})
         if p.test_interval and self.iter % p.test_interval == 0:
             self.test_all()
         log.info("Optimization Done.")
 
     def step(self, iterations):
         """Run that many iterations, with their displays, tests and snapshots."""
-        p, start, stop = self.param, self.iter, self.iter + iterations
-        self._losses, self.smoothed_loss, self.stopped = [], 0.0, False
+        p, stop = self.param, self.iter + iterations
+        self._forget_losses()
+        self.stopped = False
         self._displayed = (self.iter, time.monotonic())
         while self.iter < stop:
             if p.test_interval and self.iter % p.test_interval == 0 \
@@ -156,7 +175,7 @@ class Solver:
                 self.test_all()
                 if self.stopped:
                     return
-            self._smooth(self._forward_backward(), start)
+            self._forward_backward()
             if p.display and self.iter % p.display == 0:
                 self._display()
             for _, on_gradients_ready in self.callbacks:
@@ -188,6 +207,7 @@ class Solver:
 
     def snapshot(self):
         """Write PREFIX_iter_N.caffemodel and .solverstate; returns the latter's path."""
+        self._check_losses()
         self._last_snapshot = self.iter
         return snapshot.write(self)
 
@@ -209,19 +229,52 @@ class Solver:
             if on_start:
                 on_start()
         net.debug_info = bool(p.debug_info and p.display and self.iter % p.display == 0)
-        loss, last = 0.0, len(net.layers) - 1
-        for _ in range(p.iter_size):
-            loss += net._forward(0, last)
+        for part in range(p.iter_size):
+            loss = self._captured.run() if self._captured else self._pass()
+            self._losses.add(loss, part, p.iter_size)
+
+    def _pass(self):
+        """Forward and backward; returns the loss, which must be finite on the CPU."""
+        net, last = self.net, len(self.net.layers) - 1
+        loss = net._forward(0, last)
+        if net.xp is np and not math.isfinite(loss):
+            raise self._not_finite(loss)
+        net._backward(last, 0)
+        return loss
+
+    def _capture(self):
+        if self.xp is np:
+            raise self.error("a CUDA graph needs the GPU: solver_mode: GPU or --gpu N")
+        return CapturedPass(self.net)
+
+    def _forget_losses(self):
+        self._losses = Losses(self.xp, self.param.average_loss, self.param.iter_size)
+        self._losses_from = self._unseen = self.iter   # whose losses they are, and not yet fetched
+
+    @property
+    def smoothed_loss(self):
+        """The mean of the last average_loss losses; on the GPU this waits for them."""
+        loss = self._losses.mean()
+        if self._losses.count and self.xp is not np:
+            self.net.check_device()
             if not math.isfinite(loss):
                 raise self._not_finite(loss)
-            net._backward(last, 0)
-        return loss / p.iter_size
+            self._unseen = self._losses_from + self._losses.count
+        return loss
+
+    def _check_losses(self):
+        """Raise, on the GPU, what the CPU would have raised in a pass since the last fetch."""
+        if self.xp is not np:
+            self.smoothed_loss
 
     def _not_finite(self, loss):
         found = self.net.first_not_finite()
         place = f"the first layer whose output isn't finite is '{found[0]}' (blob '{found[1]}')" \
             if found else "every layer's output is finite, only their sum is not"
-        return self.error(f"iteration {self.iter}: the loss is {loss}: {place}; a smaller base_lr "
+        last = self._losses_from + self._losses.count - (self.xp is not np)
+        when = f"iteration {last}" if self._unseen >= last or self.xp is np else \
+            f"iterations {self._unseen} to {last}"
+        return self.error(f"{when}: the loss is {loss}: {place}; a smaller base_lr "
                           "or clip_gradients may help")
 
     def apply_update(self):
@@ -229,6 +282,30 @@ class Solver:
         rate, p, net = self.learning_rate(self.iter), self.param, self.net
         if p.display and self.iter % p.display == 0:
             log.info("Iteration %d, lr = %g", self.iter, rate)
+        if self._on_device:
+            self._update_on_gpu(rate)
+        else:
+            self._update_on_cpu(rate)
+        if net.debug_info:
+            self._log_update()
+
+    def correction(self):
+        """A factor on the rate of all parameters (Adam has one)."""
+        return 1.0
+
+    def _update_on_gpu(self, rate):
+        try:
+            update = self._on_device.apply(self.history, rate, self.correction())
+        except backend.device_errors() as problem:
+            raise self.error(f"the update of the weights: {backend.explain(problem)}") from problem
+        p = self.param
+        if p.clip_gradients >= 0 and p.display and self.iter % p.display == 0:
+            norm, scale = update.norm_and_factor()
+            if scale != 1:
+                self._log_clipping(norm, scale)
+
+    def _update_on_cpu(self, rate):
+        p, net = self.param, self.net
         scale = self._clip_scale() / p.iter_size
         count = len(net.learnable_params)
         with one_blas_thread():
@@ -238,8 +315,6 @@ class Solver:
                 arrays = [blob.data.reshape(-1), blob.diff.reshape(-1),
                           *self.history[i::count]]
                 fused_update(rule, arrays, None if blob.mask is None else blob.mask.reshape(-1))
-        if net.debug_info:
-            self._log_update()
 
     def _clip_scale(self):
         """The factor that brings the norm of all gradients down to clip_gradients, if it is above."""
@@ -254,9 +329,13 @@ class Solver:
         norm = math.sqrt(square)
         if norm <= limit:
             return 1.0
-        log.info("Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale factor %g",
-                 norm, limit, limit / norm)
+        self._log_clipping(norm, limit / norm)
         return limit / norm
+
+    def _log_clipping(self, norm, scale):
+        """Say that the gradients, of that norm, are made smaller."""
+        log.info("Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale factor %g",
+                 norm, self.param.clip_gradients, scale)
 
     def _chunk_rule(self, rate, decay, scale):
         """The rule for one parameter: scale and decay the gradient, then the solver's own rule."""
@@ -298,6 +377,7 @@ class Solver:
 
         Empty if a request to stop came before the end.
         """
+        self._check_losses()
         log.info("Iteration %d, Testing net (#%d)", self.iter, index)
         self.stopped = False                # it may tell of an earlier run
         net, count = self.test_nets[index], self.param.test_iter[index]
@@ -316,14 +396,15 @@ class Solver:
 
     def _display(self):
         p, (last_iter, last_time) = self.param, self._displayed
+        loss = self.smoothed_loss
         now = time.monotonic()
         lapse = now - last_time
         log.info("Iteration %d (%g iter/s, %gs/%d iters), loss = %g", self.iter,
-                 (self.iter - last_iter) / (lapse or 1), lapse, p.display, self.smoothed_loss)
+                 (self.iter - last_iter) / (lapse or 1), lapse, p.display, loss)
         self._displayed = (self.iter, now)
-        outputs = {name: self.net.blobs[name].data for name in self.net.outputs}
+        outputs = {name: to_numpy(self.net.blobs[name].data) for name in self.net.outputs}
         self._log_outputs("Train", self.net, outputs)
-        self._report({"iteration": self.iter, "loss": self.smoothed_loss, "outputs": outputs,
+        self._report({"iteration": self.iter, "loss": loss, "outputs": outputs,
                       "lr": self.learning_rate(self.iter)})
 
     def _log_outputs(self, phase, net, outputs):
@@ -338,15 +419,6 @@ class Solver:
     def _report(self, event):
         for reporter in self.reporters:
             reporter(event)
-
-    def _smooth(self, loss, start):
-        """Keep the mean of the last average_loss losses."""
-        window, losses = self.param.average_loss, self._losses
-        if len(losses) < window:
-            losses.append(loss)
-        else:
-            losses[(self.iter - start) % window] = loss
-        self.smoothed_loss = sum(losses) / len(losses)
 
     def _log_update(self):
         for (name, i), blob in zip(self.net._learnable.names, self.net.learnable_params):

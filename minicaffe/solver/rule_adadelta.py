@@ -2,7 +2,15 @@
 
 import numpy as np
 
+from ..primitives.update import update_kernels
 from .base import Solver, register_solver
+
+KERNELS = update_kernels("AdaDelta", """
+    h = m * h + (Real)(1 - momentum) * (g * g);
+    const Real v = g * sqrt((u + delta) / (h + delta));
+    u = m * u + (Real)(1 - momentum) * (v * v);
+    g = r * v;
+""")
 
 
 @register_solver("AdaDelta")
@@ -14,6 +22,7 @@ class AdaDeltaSolver(Solver):
     """
 
     histories = 2
+    kernels = KERNELS
 
     def rule(self, g, w, h, u, scratch, rate):
         m, delta = self.momentum, self.delta

@@ -4,7 +4,14 @@ import math
 
 import numpy as np
 
+from ..primitives.update import update_kernels
 from .base import Solver, register_solver
+
+KERNELS = update_kernels("Adam", """
+    h = m * h + (Real)(1 - momentum) * g;
+    u = (Real)momentum2 * u + (Real)(1 - momentum2) * (g * g);
+    g = rc * (h / (sqrt(u) + delta));
+""")
 
 
 @register_solver("Adam")
@@ -19,6 +26,7 @@ class AdamSolver(Solver):
 
     histories = 2
     may_decouple_decay = True
+    kernels = KERNELS
 
     def check(self):
         super().check()
@@ -26,9 +34,13 @@ class AdamSolver(Solver):
             raise self.error(f"momentum {self.param.momentum:g} and momentum2 "
                              f"{self.param.momentum2:g} must be in [0, 1)")
 
+    def correction(self):
+        """sqrt(1 - b2^t) / (1 - b1^t)."""
+        b1, b2, t = self.param.momentum, self.param.momentum2, self.iter + 1
+        return math.sqrt(1 - b2 ** t) / (1 - b1 ** t)
+
     def rule(self, g, w, a, v, scratch, rate):
-        b1, b2, t = self.momentum, self.param.momentum2, self.iter + 1
-        correction = math.sqrt(1 - self.param.momentum2 ** t) / (1 - self.param.momentum ** t)
+        b1, b2 = self.momentum, self.param.momentum2
         np.multiply(g, 1 - b1, out=scratch)
         a *= b1
         a += scratch
@@ -39,4 +51,4 @@ class AdamSolver(Solver):
         np.sqrt(v, out=scratch)
         scratch += self.delta
         np.divide(a, scratch, out=g)
-        g *= rate * correction
+        g *= rate * self.correction()

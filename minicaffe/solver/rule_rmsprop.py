@@ -2,7 +2,13 @@
 
 import numpy as np
 
+from ..primitives.update import update_kernels
 from .base import Solver, register_solver
+
+KERNELS = update_kernels("RMSProp", """
+    h = (Real)rms_decay * h + (Real)(1 - rms_decay) * (g * g);
+    g = r * (g / (sqrt(h) + delta));
+""")
 
 
 @register_solver("RMSProp")
@@ -13,6 +19,7 @@ class RMSPropSolver(Solver):
     """
 
     refuses_momentum = True
+    kernels = KERNELS
 
     def check(self):
         super().check()

@@ -11,7 +11,7 @@ import os
 
 import numpy as np
 
-from ..backend import to_numpy
+from ..backend import assign, to_numpy
 from ..errors import FileError, WeightsError
 from ..files import reason
 from ..net.copying import copy_weights, net_to_proto
@@ -86,7 +86,7 @@ def restore(solver, path):
         beside = os.path.join(os.path.dirname(path), os.path.basename(model))
         copy_weights(solver.net, beside if os.path.exists(beside) else model, all_layers=True)
     for history, values in zip(solver.history, histories):
-        history[...] = values.reshape(-1)
+        assign(history, values.reshape(-1))
     solver.iter = state.iter
     solver.learning_rate.current_step = state.current_step
     stored = {}                    # a name may stand for several layers, in their order in the net
@@ -144,7 +144,7 @@ def _restore_layer(state, layer):
     random_state = json.loads(state.random_state)
     for blob, values in zip(layer.carried, random_state.pop("carried", ())):
         if np.shape(values) == blob.shape:       # as many sequences as then
-            blob.data[...] = blob.xp.asarray(values)
+            blob.data = values
     if random_state and _has_rng(layer):
         layer.rng.bit_generator.state = random_state
     if state.HasField("position"):
