@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from ..backend import Kernels, assign
+from ..blob import Blob
 from ..primitives.elementwise import PIECE, map_pieces, scratch_arrays
 from ..primitives.parallel import for_each
+from ..primitives.random import PHILOX_TEXT, start
 from ..proto.caffe_pb2 import TRAIN
 from .base import ElementwiseLayer, register_layer
 
@@ -97,6 +100,36 @@ class TanH(ElementwiseLayer):
         dx *= slope
 
 
+_DROPOUT = Kernels("dropout", PHILOX_TEXT + """
+// A thread's four numbers are for entries that lie a quarter of the blob apart.
+__device__ void drop(Index n, const Real* a, Real* b, const unsigned* state, unsigned pass,
+                     Index threshold, double scale)
+{
+    const Index quarter = (n + 3) / 4;
+    GRID_LOOP(i, quarter) {
+        const Words drawn = philox(state[0], state[1], i, pass);
+        for (int k = 0; k < 4; ++k) {
+            const Index j = i + k * quarter;
+            if (j < n)
+                b[j] = a[j] * (drawn.word[k] >= threshold ? (Real)scale : 0);
+        }
+    }
+}
+
+extern "C" __global__ void forward(Index n, const Real* x, Real* y, unsigned* state,
+                                   Index threshold, double scale)
+{
+    drop(n, x, y, state, begin_pass(state), threshold, scale);
+}
+
+extern "C" __global__ void backward(Index n, const Real* dy, Real* dx, const unsigned* state,
+                                    Index threshold, double scale)
+{
+    drop(n, dy, dx, state, state[2] - 1, threshold, scale);
+}
+""")
+
+
 @register_layer("Dropout")
 class Dropout(ElementwiseLayer):
     """Zero a random share of the entries while training.
@@ -106,7 +139,8 @@ class Dropout(ElementwiseLayer):
     forward:   TRAIN  y = x m / (1 - r)        TEST  y = x
     backward:  TRAIN  dx = dy m / (1 - r)      TEST  dx = dy
     Source: dropout_layer.cpp; Srivastava et al., JMLR 15 (2014). 32-bit numbers are drawn and those
-    below r 2^32 dropped (as in Caffe's dropout_layer.cu); either precision sees the same m.
+    below r 2^32 dropped (as in Caffe's dropout_layer.cu); either precision sees the same m. On the
+    GPU they are drawn in the kernel (primitives/random.py), and drawn again for the gradient.
     """
 
     message = "dropout_param"
@@ -118,16 +152,23 @@ class Dropout(ElementwiseLayer):
             raise self.error(f"dropout_ratio {self.ratio:g} is not at least 0 and less than 1")
         self.draws = np.empty((), np.uint32)
         self.threshold = np.uint32(min(round(self.ratio * 2**32), 2**32 - 1))
+        if self.xp is not np and self.phase == TRAIN:
+            self.random = Blob((4,), np.uint32)
+            assign(self.random.data, start(self.rng))
+            self.carried = (self.random,)               # into snapshots
 
     def reshape(self, bottom, top):
         super().reshape(bottom, top)
-        if self.phase == TRAIN and self.draws.shape != bottom[0].shape:
+        if self.xp is np and self.phase == TRAIN and self.draws.shape != bottom[0].shape:
             self.draws = np.empty(bottom[0].shape, np.uint32)
 
     def forward(self, bottom, top):
         if self.phase == TRAIN:
             self._draw()
         self._drop(bottom[0].data, top[0].data)
+
+    def forward_gpu(self, bottom, top):
+        self._drop_gpu("forward", bottom[0].data, top[0].data)
 
     def _draw(self):
         """Fill `draws`; pieces have generators of their own, so that threads can share them out."""
@@ -143,6 +184,17 @@ class Dropout(ElementwiseLayer):
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
             self._drop(top[0].diff, bottom[0].diff)
+
+    def backward_gpu(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            self._drop_gpu("backward", top[0].diff, bottom[0].diff)
+
+    def _drop_gpu(self, function, a, b):
+        if self.phase == TRAIN:
+            _DROPOUT(function, self.dtype, -(-a.size // 4), a.size, a, b, self.random.data,
+                     int(self.threshold), 1 / (1 - self.ratio))
+        elif a is not b:
+            b[...] = a
 
     def _drop(self, a, b):
         """b = a m / (1 - r), or b = a in TEST."""

@@ -67,7 +67,6 @@ class Layer:
     is_loss = False              # its first top has loss_weight 1 by default
     reshape_always = False       # reshape before every forward, not only when a bottom's shape changed
     position = None              # batches consumed so far, in layers that read data
-    needs_host = False           # a pass uses host memory: no part of a CUDA graph
     carried = ()                 # Blobs that one pass leaves to the next, in recurrent layers
 
     def __init__(self, layer_param, phase=TRAIN, dtype=np.float32, rng=None, place=""):
@@ -85,6 +84,7 @@ class Layer:
         self.blobs.dtype = self.dtype
         self.param_propagate_down = []
         self.loss_weights = []
+        self.device_checks = []
 
     # ---- what subclasses write
 
@@ -186,10 +186,13 @@ class Layer:
                    for blob, weight in zip(top, self.loss_weights) if weight)
 
     def check_device(self):
-        """Raise what forward found in its data on the GPU and couldn't stop for.
+        """Raise what forward found in its data on the GPU and couldn't stop for (a wrong label).
 
-        Called where the net's loss is fetched; forward leaves a note on the device until then.
+        Called where the net's loss is fetched; forward leaves a note on the device until then. A
+        layer that does so lists functions that look at the note in self.device_checks.
         """
+        for check in self.device_checks:
+            check()
 
     def close(self):
         """Let go of threads and files, if the layer holds any."""

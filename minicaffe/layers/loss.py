@@ -2,12 +2,72 @@
 
 import numpy as np
 
+from ..backend import Kernels
 from ..blob import Blob
-from ..primitives.loss import normalization_of, normalizer
-from ..primitives.softmax import class_indices, softmax
+from ..primitives.gather import IndexReader
+from ..primitives.loss import (LOSS_TEXT, LossSum, known_divisor, normalization_of,
+                               normalizer)
+from ..primitives.softmax import ROW_TEXT, row_launch, softmax
 from .base import Layer, register_layer
 
 FLT_MIN = float(np.finfo(np.float32).tiny)
+
+_SOFTMAX_LOSS = Kernels("softmax loss", ROW_TEXT + LOSS_TEXT + """
+extern "C" __global__ void forward(Index rows, Index C, Index I, Index lanes, const Real* x,
+                                   const Real* labels, double ignore, double target_of_label,
+                                   double target_of_others, double least, Real* p, double* shares)
+{
+    Share share = {0, 0, NOWHERE};
+    ROW_LOOP(first, rows, lanes) {
+        const Row row = row_of(first, rows, C, I, lanes);
+        softmax_row(row, x, p, C, I);
+        if (!row.inside)
+            continue;
+        const Index label = class_of(labels[row.number], C, ignore);
+        if (row.lane == 0)
+            count_label(share, label, row.number);
+        for (Index c = row.lane; label >= 0 && c < C; c += row.lanes) {
+            const double target = c == label ? target_of_label : target_of_others;
+            const Real likely = p[row.at + c * I];
+            if (target > 0)
+                share.loss -= target * log(likely < (Real)least ? (Real)least : likely);
+        }
+    }
+    finish_block(share, shares);
+}
+
+extern "C" __global__ void backward(Index n, Index C, Index I, const Real* p, const Real* labels,
+                                    double ignore, double target_of_label, double target_of_others,
+                                    const Real* weight, const Real* divisor, Real* dx)
+{
+    GRID_LOOP(k, n) {
+        const Index o = k / (C * I), i = k % I, c = k / I % C;
+        const Index label = class_of(labels[o * I + i], C, ignore);
+        const Real target = c == label ? target_of_label : target_of_others;
+        dx[k] = label < 0 ? 0 : (p[k] - target) * (weight[0] / divisor[0]);
+    }
+}
+""")
+
+_EUCLIDEAN = Kernels("Euclidean loss", LOSS_TEXT + """
+extern "C" __global__ void forward(Index n, const Real* a, const Real* b, Real* difference,
+                                   double* shares)
+{
+    Share share = {0, 0, NOWHERE};
+    GRID_LOOP(i, n) {
+        const Real d = difference[i] = a[i] - b[i];
+        share.loss += d * d;
+    }
+    finish_block(share, shares);
+}
+
+extern "C" __global__ void backward(Index n, const Real* difference, const Real* weight,
+                                    double sign, const Real* divisor, Real* dx)
+{   // divisor: 2 N
+    GRID_LOOP(i, n)
+        dx[i] = (Real)(2 * sign) * weight[0] / divisor[0] * difference[i];
+}
+""")
 
 
 @register_layer("SoftmaxWithLoss")
@@ -35,7 +95,10 @@ class SoftmaxWithLoss(Layer):
     def setup(self, bottom, top):
         p = self.param
         self.p = Blob(dtype=self.dtype)
-        self.ignore_label = p.ignore_label if p.HasField("ignore_label") else None
+        self.reader = IndexReader(self.xp, "label {} at index {} of bottom[1]", self.error,
+                                  p.ignore_label if p.HasField("ignore_label") else None)
+        self.device_checks.append(self.reader.check)
+        self.device_loss = LossSum(self.xp, self.dtype, self.reader)
         self.normalization = normalization_of(p)
         self.smoothing = p.label_smoothing
         if not 0 <= self.smoothing < 1:
@@ -50,6 +113,8 @@ class SoftmaxWithLoss(Layer):
                              f"of shape {bottom[0].shape}, which with axis {axis} need {O * I}")
         self.sizes = O, C, I
         self.picks = self.xp.arange(O)[:, None], self.xp.arange(I)[None, :]
+        self.targets = 1 - self.smoothing + self.smoothing / C, self.smoothing / C
+        self.reader.expect(bottom[1].shape, C)
         self.p.reshape_like(bottom[0])
         top[0].reshape(())
         if len(top) > 1:
@@ -59,14 +124,22 @@ class SoftmaxWithLoss(Layer):
     def forward(self, bottom, top):
         xp, (O, C, I), (rows, columns) = self.xp, self.sizes, self.picks
         softmax(xp, bottom[0].data.reshape(self.sizes), 1, out=self.p.data.reshape(self.sizes))
-        labels, valid = class_indices(xp, bottom[1].data, C, self.ignore_label, self.error)
+        labels, valid = self.reader.read(bottom[1].data)
         self.labels, self.valid = labels.reshape(O, I), valid.reshape(O, I)
         p = self.p.data.reshape(self.sizes)[rows, self.labels, columns]
-        self.n = normalizer(xp, self.param, self.normalization, O * I, O, self.valid)
+        self.n = normalizer(self.param, self.normalization, O * I, O, self.valid)
         picked = xp.log(xp.maximum(p, FLT_MIN))
         if self.smoothing:
             picked = (1 - self.smoothing) * picked + self.smoothing / C * self._sum_of_logarithms()
         top[0].data[...] = -(picked * self.valid).sum() / self.n
+
+    def forward_gpu(self, bottom, top):
+        (O, C, I), labels = self.sizes, bottom[1].data
+        blocks, rows, *launch = row_launch(self.sizes, 1)
+        self.device_loss.forward(
+            _SOFTMAX_LOSS, "forward", rows, (*launch, bottom[0].data, labels, self.reader.ignore,
+                                             *self.targets, FLT_MIN, self.p.data),
+            labels, top[0].data, known_divisor(self.param, self.normalization, O * I, O), blocks)
 
     def _sum_of_logarithms(self):
         """sum_c log max(p[o, c, i], FLT_MIN) as (O, I)."""
@@ -77,8 +150,7 @@ class SoftmaxWithLoss(Layer):
         return logarithms.sum(axis=1)
 
     def backward(self, top, propagate_down, bottom):
-        if propagate_down[1]:
-            raise self.error("labels (bottom 1) have no gradient")
+        self._refuse_labels(propagate_down)
         if propagate_down[0]:
             rows, columns = self.picks
             dx = bottom[0].diff.reshape(self.sizes)
@@ -88,6 +160,18 @@ class SoftmaxWithLoss(Layer):
                 dx -= self.smoothing / self.sizes[1]
             weight = self.valid * (top[0].diff / self.n)
             dx *= weight[:, None, :].astype(self.dtype, copy=False)
+
+    def backward_gpu(self, top, propagate_down, bottom):
+        self._refuse_labels(propagate_down)
+        if propagate_down[0]:
+            (_, C, I), dx = self.sizes, bottom[0].diff
+            _SOFTMAX_LOSS("backward", self.dtype, dx.size, dx.size, C, I, self.p.data,
+                          bottom[1].data, self.reader.ignore, *self.targets, top[0].diff,
+                          self.device_loss.n, dx)
+
+    def _refuse_labels(self, propagate_down):
+        if propagate_down[1]:
+            raise self.error("labels (bottom 1) have no gradient")
 
     def allow_force_backward(self, bottom_index):
         return bottom_index == 0
@@ -109,7 +193,7 @@ class EuclideanLoss(Layer):
     auto_top_blobs = is_loss = True
 
     def setup(self, bottom, top):
-        self.difference = Blob(dtype=self.dtype)
+        self.difference, self.device_loss = Blob(dtype=self.dtype), LossSum(self.xp, self.dtype)
 
     def reshape(self, bottom, top):
         a, b = bottom
@@ -125,8 +209,19 @@ class EuclideanLoss(Layer):
         flat = difference.ravel()
         top[0].data[...] = self.xp.dot(flat, flat) / (2 * a.shape[0])
 
+    def forward_gpu(self, bottom, top):
+        a, b = (blob.data for blob in bottom)
+        self.device_loss.forward(_EUCLIDEAN, "forward", a.size, (a, b, self.difference.data), b,
+                                 top[0].data, 2 * len(a))
+
     def backward(self, top, propagate_down, bottom):
         for blob, wanted, sign in zip(bottom, propagate_down, (1, -1)):
             if wanted:
                 difference = self.difference.data.reshape(blob.shape)
                 self.xp.multiply(difference, sign * top[0].diff / blob.shape[0], out=blob.diff)
+
+    def backward_gpu(self, top, propagate_down, bottom):
+        for blob, wanted, sign in zip(bottom, propagate_down, (1.0, -1.0)):
+            if wanted:
+                _EUCLIDEAN("backward", self.dtype, blob.size, blob.size, self.difference.data,
+                           top[0].diff, sign, self.device_loss.n, blob.diff)

@@ -1,7 +1,59 @@
 """LRN: local response normalisation."""
 
+from ..backend import Kernels
 from ..blob import Blob
 from .base import Layer, register_layer
+
+# One thread an entry, which reads its whole window: neighbours share it in cache. A window reaches
+# `channels` channels and `places` rows and columns each way, one of them 0.
+_KERNELS = Kernels("lrn", """
+struct Window { int c0, c1, h0, h1, w0, w1; Index first; };
+
+__device__ int least(Index i, Index reach) { return i < reach ? 0 : i - reach; }
+__device__ int most(Index i, Index reach, Index n) { return i + reach < n ? i + reach : n - 1; }
+
+__device__ Window window_of(Index i, Index C, Index H, Index W, Index channels, Index places)
+{
+    const Index image = i / (C * H * W), rest = i - image * C * H * W;
+    const int c = rest / (H * W), place = rest - c * H * W;
+    const int h = place / (int)W, w = place - h * (int)W;
+    return Window{least(c, channels), most(c, channels, C), least(h, places), most(h, places, H),
+                  least(w, places), most(w, places, W), image * C * H * W};
+}
+
+#define FOR_WINDOW(j, v) \
+    for (int c = v.c0; c <= v.c1; ++c) \
+        for (int h = v.h0; h <= v.h1; ++h) \
+            for (Index j = v.first + (c * H + h) * W + v.w0, last = j - v.w0 + v.w1; j <= last; ++j)
+
+extern "C" __global__ void lrn_forward(Index n, const Real* x, Real* scale, Real* y, Index C,
+                                       Index H, Index W, Index channels, Index places, double k,
+                                       double rate, double beta)
+{
+    GRID_LOOP(i, n) {
+        const Window v = window_of(i, C, H, W, channels, places);
+        Real sum = 0;
+        FOR_WINDOW(j, v)
+            sum += x[j] * x[j];
+        const Real s = (Real)k + (Real)rate * sum;
+        scale[i] = s;
+        y[i] = x[i] * pow(s, (Real)-beta);
+    }
+}
+
+extern "C" __global__ void lrn_backward(Index n, const Real* x, const Real* scale, const Real* y,
+                                        const Real* dy, Real* dx, Index C, Index H, Index W,
+                                        Index channels, Index places, double rate, double beta)
+{
+    GRID_LOOP(i, n) {
+        const Window v = window_of(i, C, H, W, channels, places);
+        Real sum = 0;
+        FOR_WINDOW(j, v)
+            sum += dy[j] * y[j] / scale[j];
+        dx[i] = dy[i] * pow(scale[i], (Real)-beta) - (Real)(2 * beta * rate) * x[i] * sum;
+    }
+}
+""")
 
 
 @register_layer("LRN")
@@ -45,6 +97,11 @@ class LRN(Layer):
         self.xp.power(scale, -self.param.beta, out=factor)
         self.xp.multiply(x, factor, out=top[0].data)
 
+    def forward_gpu(self, bottom, top):
+        x = bottom[0].data
+        _KERNELS("lrn_forward", self.dtype, x.size, x.size, x, self.scale.data, top[0].data,
+                 *x.shape[1:], *self._reach(), self.k, self.rate, self.param.beta)
+
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:
             return
@@ -56,6 +113,18 @@ class LRN(Layer):
         dx *= -2 * self.param.beta * self.rate
         self.xp.multiply(dy, self.factor.data, out=work)
         dx += work
+
+    def backward_gpu(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            x = bottom[0].data
+            _KERNELS("lrn_backward", self.dtype, x.size, x.size, x, self.scale.data, top[0].data,
+                     top[0].diff, bottom[0].diff, *x.shape[1:], *self._reach(), self.rate,
+                     self.param.beta)
+
+    def _reach(self):
+        """How many channels, and rows and columns, a window reaches each way."""
+        reach = self.param.local_size // 2
+        return (0, reach) if self.within else (reach, 0)
 
     def _window_sums(self, a, out):
         if self.within:

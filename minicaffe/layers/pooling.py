@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..blob import Blob
 from ..primitives import pool
 from ..primitives.im2col import Workspace
 from ..primitives.max_pool import PhasedMaxPool
@@ -43,6 +44,7 @@ class Pooling(Layer):
             raise self.error("a second top, the places of the maxima, is for pool: MAX only")
         if not p.global_pooling and not _pair(p, "kernel", "kernel_size")[0]:
             raise self.error("kernel_size is missing")
+        self.winners = Blob(dtype=np.int32)             # GPU, MAX: where each window's maximum is
 
     def reshape(self, bottom, top):
         p, shape = self.param, bottom[0].shape
@@ -56,6 +58,7 @@ class Pooling(Layer):
         self.output = tuple(map(self._output_size, range(2)))
         for blob in top:
             blob.reshape(shape[:2] + self.output)
+        self.winners.reshape_like(top[0])
         self.planes = bottom[0].count(0, 2)
         ends = [(o - 1) * s + k for o, s, k in zip(self.output, self.stride, self.kernel)]
         self.padded = tuple(max(end, size + p) for end, size, p in zip(ends, self.size, self.pad))
@@ -120,6 +123,15 @@ class Pooling(Layer):
 
         for_each(task, -(-self.planes // self.step))
 
+    def forward_gpu(self, bottom, top):
+        x, y = bottom[0].data, top[0].data
+        if self.param.pool == self.param.AVE:
+            pool.average_forward_gpu(x, y, self._device_geometry())
+            return
+        pool.max_forward_gpu(x, y, self.winners.data, self._device_geometry())
+        if len(top) == 2:
+            top[1].data[...] = self.winners.data
+
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:
             return
@@ -145,6 +157,18 @@ class Pooling(Layer):
                 dx[part] = self._interior(result)
 
         for_each(task, -(-self.planes // self.step))
+
+    def backward_gpu(self, top, propagate_down, bottom):
+        if not propagate_down[0]:
+            return
+        dx, dy = bottom[0].diff, top[0].diff
+        if self.param.pool == self.param.AVE:
+            pool.average_backward_gpu(dy, dx, self._device_geometry())
+        else:
+            pool.max_backward_gpu(dy, self.winners.data, dx, self._device_geometry())
+
+    def _device_geometry(self):
+        return self.size, self.output, self.kernel, self.stride, self.pad
 
     def _write_places(self, planes, y, places):
         places.fill(-1)                                   # as Caffe: a window without any entry

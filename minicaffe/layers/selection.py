@@ -1,6 +1,6 @@
 """Layers that choose by number: the largest entries, samples of a batch, rows of a table."""
 
-from ..primitives.gather import row_indices
+from ..primitives.gather import IndexReader, add_rows, take_rows
 from .base import Layer, register_layer
 
 
@@ -67,24 +67,28 @@ class BatchReindex(Layer):
 
     num_bottom = 2
 
+    def setup(self, bottom, top):
+        self.reader = IndexReader(self.xp, "index {} at {}", self.error)
+        self.device_checks.append(self.reader.check)
+
     def reshape(self, bottom, top):
         x, indices = bottom
         if not x.shape or indices.num_axes != 1:
             raise self.error(f"needs samples and one axis of indices, not bottoms of shapes "
                              f"{x.shape} and {indices.shape}")
+        self.reader.expect(indices.shape, x.shape[0])
         top[0].reshape(indices.shape + x.shape[1:])
 
     def forward(self, bottom, top):
-        x = bottom[0].data
-        self.indices = row_indices(self.xp, bottom[1].data, len(x), "index", self.error)
-        self.xp.take(x, self.indices, axis=0, out=top[0].data, mode="clip")
+        self.indices, _ = self.reader.read(bottom[1].data)
+        take_rows(self.xp, bottom[0].data, self.indices, out=top[0].data)
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[1]:
             raise self.error("indices (bottom 1) have no gradient")
         if propagate_down[0]:
             bottom[0].diff.fill(0)
-            self.xp.add.at(bottom[0].diff, self.indices, top[0].diff)
+            add_rows(self.xp, bottom[0].diff, self.indices, top[0].diff)
 
     def allow_force_backward(self, bottom_index):
         return bottom_index == 0
@@ -103,6 +107,7 @@ class Filter(Layer):
 
     num_bottom, num_top = (2, None), (1, None)
     reshape_always = True                # the number of samples depends on the selector's data
+    needs_host = True
 
     def setup(self, bottom, top):
         if len(top) != len(bottom) - 1:
@@ -126,7 +131,7 @@ class Filter(Layer):
             self._select(bottom, top)
 
     def _select(self, bottom, top):
-        self.selected = self.xp.flatnonzero(bottom[-1].data)
+        self.selected = self.xp.flatnonzero(bottom[-1].data)     # waits for the GPU: shapes need it
         self._shape_tops(bottom, top)
 
     def _shape_tops(self, bottom, top):
@@ -136,7 +141,7 @@ class Filter(Layer):
     def forward(self, bottom, top):
         self._select(bottom, top)
         for b, t in zip(bottom, top):
-            self.xp.take(b.data, self.selected, axis=0, out=t.data, mode="clip")
+            take_rows(self.xp, b.data, self.selected, out=t.data)
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[-1]:
@@ -172,14 +177,17 @@ class Embed(Layer):
         self.add_blob((p.input_dim, p.num_output), p.weight_filler)
         if p.bias_term:
             self.add_blob((p.num_output,), p.bias_filler)
+        self.reader = IndexReader(self.xp, "index {} at {}", self.error)
+        self.device_checks.append(self.reader.check)
 
     def reshape(self, bottom, top):
+        self.reader.expect(bottom[0].shape, self.param.input_dim)
         top[0].reshape(bottom[0].shape + (self.param.num_output,))
 
     def forward(self, bottom, top):
         w, y = self.blobs[0].data, top[0].data.reshape(-1, self.param.num_output)
-        self.indices = row_indices(self.xp, bottom[0].data, len(w), "index", self.error)
-        self.xp.take(w, self.indices, axis=0, out=y, mode="clip")
+        self.indices = self.reader.read(bottom[0].data)[0].reshape(-1)
+        take_rows(self.xp, w, self.indices, out=y)
         if self.param.bias_term:
             y += self.blobs[1].data
 
@@ -188,7 +196,7 @@ class Embed(Layer):
             raise self.error("indices (bottom 0) have no gradient")
         dy = top[0].diff.reshape(-1, self.param.num_output)
         if self.param_propagate_down[0]:
-            self.xp.add.at(self.blobs[0].diff, self.indices, dy)
+            add_rows(self.xp, self.blobs[0].diff, self.indices, dy)
         if self.param.bias_term and self.param_propagate_down[1]:
             self.blobs[1].diff += dy.sum(axis=0)
 

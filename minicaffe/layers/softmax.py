@@ -1,7 +1,8 @@
 """Softmax: scores to probabilities."""
 
 from ..blob import Blob
-from ..primitives.softmax import softmax
+from ..primitives.softmax import (softmax, softmax_backward, softmax_backward_gpu,
+                                  softmax_gpu)
 from .base import Layer, register_layer
 
 
@@ -29,9 +30,14 @@ class Softmax(Layer):
     def forward(self, bottom, top):
         softmax(self.xp, bottom[0].data, self.axis, out=top[0].data)
 
+    def forward_gpu(self, bottom, top):
+        softmax_gpu(bottom[0].data, self.axis, out=top[0].data)
+
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
-            y, dy, dx, product = top[0].data, top[0].diff, bottom[0].diff, self.work.data
-            self.xp.multiply(dy, y, out=product)
-            self.xp.subtract(dy, product.sum(axis=self.axis, keepdims=True), out=dx)
-            dx *= y
+            softmax_backward(self.xp, top[0].data, top[0].diff, self.axis, bottom[0].diff,
+                             self.work.data)
+
+    def backward_gpu(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            softmax_backward_gpu(top[0].data, top[0].diff, self.axis, bottom[0].diff)
