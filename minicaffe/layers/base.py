@@ -67,6 +67,7 @@ class Layer:
     is_loss = False              # its first top has loss_weight 1 by default
     reshape_always = False       # reshape before every forward, not only when a bottom's shape changed
     position = None              # batches consumed so far, in layers that read data
+    needs_host = False           # a pass uses host memory: no part of a CUDA graph
     carried = ()                 # Blobs that one pass leaves to the next, in recurrent layers
 
     def __init__(self, layer_param, phase=TRAIN, dtype=np.float32, rng=None, place=""):
