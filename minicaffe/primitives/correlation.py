@@ -18,6 +18,8 @@ _PARTIAL_BYTES = 1 << 24           # of all partial weight gradients together
 _MOST_LANES = 8
 _GPU_COLUMN_BYTES = 1 << 28        # of one chunk's columns on the GPU
 _GPU_PLACES = 64                   # of one image, from which products of single images fill tiles
+_GPU_TILE = 64                     # rows and columns of a product that one block computes, about
+_GPU_BLOCKS = 256                  # that a product should have, to keep any GPU busy
 
 
 class Geometry(NamedTuple):
@@ -250,6 +252,9 @@ class GpuCorrelation(Correlation):
     beside. Two cases need no columns: kernels of one tap, a product an image on the blobs as they
     are; and few terms a window, as in a first layer, where writing and reading the columns would
     take longer than the arithmetic.
+
+    The weights' gradient has few entries, each a sum over m * places: it is taken in parts, some
+    images each, as many as give a GPU enough blocks, and these are summed then.
     """
 
     def plan(self, images, size, output):
@@ -263,7 +268,15 @@ class GpuCorrelation(Correlation):
         self.direct = g.group == 1 and self.weights_shape[2] <= self.windows.most_terms
         self.pointwise = (self.taps == 1 and set(g.stride) == {1} and not any(g.pad)
                           and g.group == 1 and self.places >= _GPU_PLACES)
+        self.splits = {m: self._split(m) for m in (self.chunk, images % max(1, self.chunk))}
         self.work = im2col.Workspace(self.dtype, self.xp)
+
+    def _split(self, m):
+        """The number of parts that m images are taken in for the gradient of the weights."""
+        group, features, terms = self.weights_shape
+        blocks = -(-features // _GPU_TILE) * -(-terms // _GPU_TILE)
+        most = min(_GPU_BLOCKS // blocks, m * self.places // 4 // _GPU_TILE) if group == 1 else 1
+        return max((d for d in range(1, min(m, most) + 1) if m % d == 0), default=1)
 
     def to_features(self, w, x, y, bias=None):
         w = w.reshape(self.weights_shape)
@@ -298,7 +311,7 @@ class GpuCorrelation(Correlation):
         for part in self._chunks() if dx is not None or self.dw is not None else ():
             rows = self._rows(dy[part])
             if self.dw is not None:
-                self._add_product(rows, self._columns(x[part]))
+                self._add_product(rows, self._columns(x[part]), self.splits[len(x[part])])
             if dx is not None:
                 self._write_images(rows, self.w, dx[part])
 
@@ -306,7 +319,7 @@ class GpuCorrelation(Correlation):
         for part in self._chunks():
             columns = self._columns(dx[part])
             if self.dw is not None:
-                self._add_product(self._rows(y[part]), columns)
+                self._add_product(self._rows(y[part]), columns, self.splits[len(dx[part])])
             if dy is not None:
                 self._features_from(self.w, columns, dy[part], None)
 
@@ -341,9 +354,17 @@ class GpuCorrelation(Correlation):
         batched_matmul(self.xp, w, columns, rows)
         im2col.features_of(rows, y, bias)
 
-    def _add_product(self, rows, columns):
-        """dw += rows columns^T."""
-        batched_matmul(self.xp, rows, columns.swapaxes(1, 2), self.dw, add=True)
+    def _add_product(self, rows, columns, parts):
+        """dw += rows columns^T, in that many parts of equal length."""
+        if parts == 1:
+            batched_matmul(self.xp, rows, columns.swapaxes(1, 2), self.dw, add=True)
+            return
+        _, features, terms = self.weights_shape
+        products = self.work.get("products", (parts, features * terms))
+        batched_matmul(self.xp, rows.reshape(features, parts, -1).swapaxes(0, 1),
+                       columns.reshape(terms, parts, -1).transpose(1, 2, 0),
+                       products.reshape(parts, features, terms))
+        add_sums(self.xp, products, self.dw.reshape(-1))
 
     def _write_images(self, rows, w, x):
         """Images x (m, C, *size) from their features as `_rows` gives them."""
