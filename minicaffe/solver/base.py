@@ -22,6 +22,7 @@ from . import nets, snapshot
 from .device import DeviceSolver
 from .losses import Losses
 from .lr_policy import LearningRate
+from .pruning import Pruning
 
 log = logging.getLogger("minicaffe")
 _registry = Registry("solver type")
@@ -106,6 +107,7 @@ class Solver:
         self.action = lambda: None    # asked after each iteration: None, "stop" or "snapshot"
         self.stopped = self._snapshot_wanted = False
         self._last_snapshot = None    # its iteration
+        self.pruning = Pruning(self, nets.train_source(self.param, files, self.where)[0])
         for paths in self.param.weights:
             for path in paths.split(","):
                 self.net.copy_from(nets.find(path.strip(), self.folder))
@@ -282,10 +284,12 @@ class Solver:
         rate, p, net = self.learning_rate(self.iter), self.param, self.net
         if p.display and self.iter % p.display == 0:
             log.info("Iteration %d, lr = %g", self.iter, rate)
+        self.pruning.before_update()
         if self._on_device:
             self._update_on_gpu(rate)
         else:
             self._update_on_cpu(rate)
+        self.pruning.after_update()
         if net.debug_info:
             self._log_update()
 

@@ -24,14 +24,19 @@ class Files:
         return self._read[source]
 
 
-def train_net(param, files, where, **options):
-    """The one training net. Raises SolverError unless exactly one field names it."""
+def train_source(param, files, where):
+    """The training net as Files reads it. Raises SolverError unless exactly one field names it."""
     given = [field for field in _TRAIN_FIELDS if param.HasField(field)]
     if len(given) != 1:
         raise SolverError(f"{where}exactly one of net, net_param, train_net, train_net_param must "
                           f"be given, not {' and '.join(given) or 'none'}")
+    return files.read(getattr(param, given[0]))
+
+
+def train_net(param, files, where, **options):
+    """The one training net."""
     state = caffe_pb2.NetState(phase=caffe_pb2.TRAIN)
-    return _build(files.read(getattr(param, given[0])), state, param.train_state, **options)
+    return _build(train_source(param, files, where), state, param.train_state, **options)
 
 
 def test_nets(param, files, where, **options):

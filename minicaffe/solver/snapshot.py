@@ -59,6 +59,7 @@ def write(solver):
         solver.net.save_hdf5(model, param.snapshot_diff)
     else:
         weights.write_binary(net_to_proto(solver.net, param.snapshot_diff), model)
+    solver.pruning.write_net(solver.prefix)
     log.info("Snapshotting solver state to %s file %s", kind, state_path)
     (hdf5.write_solver_state if in_hdf5 else weights.write_binary)(_state(solver, model), state_path)
     return state_path
@@ -80,6 +81,7 @@ def _state(solver, model):
 def restore(solver, path):
     """Put a solver into the state that `path` holds; its .caffemodel is looked for beside it too."""
     state = hdf5.read_solver_state(path)
+    solver.pruning.resume(state.iter)
     histories = _histories(solver, state, path)
     if state.learned_net:
         model = state.learned_net

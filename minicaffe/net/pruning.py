@@ -1,0 +1,74 @@
+"""Pruning of a net's layers: a method for each, and the net with its diagonal blocks alone."""
+
+from .. import pruning
+from ..errors import Error, NetError
+from ..proto import caffe_pb2
+from .surgery import replace_layer
+
+_LAYERS = {"OFF_DIAGONAL": ("InnerProduct",), "MAGNITUDE": ("InnerProduct", "Convolution"),
+           "NODE": ("InnerProduct", "Convolution")}
+
+
+def method_for(net, message, name):
+    """The pruning method that a PruningParameter asks for, on the weights of the layer `name`.
+
+    Raises NetError where the net has no such layer, its type has no such weights, or the message's
+    values don't fit them.
+    """
+    layer, method = net.layers[net._index(name)], message.Method.Name(message.method)
+    if layer.type not in _LAYERS[method]:
+        raise NetError(f"layer '{name}' is of type {layer.type}: {method} prunes "
+                       + " and ".join(_LAYERS[method]))
+    biases = layer.blobs[1] if len(layer.blobs) > 1 else None
+    transposed = layer.type == "InnerProduct" and layer.param.transpose
+    try:
+        return pruning.method_class(method)(message, layer.blobs[0], biases, transposed)
+    except Error as problem:
+        raise NetError(f"pruning of layer '{name}': {problem}") from problem
+
+
+def prune(net, message):
+    """Prune a net at once as a PruningParameter says; OFF_DIAGONAL leaves BlockInnerProduct layers.
+
+    Raises NetError as method_for and surgery do.
+    """
+    for name in message.layer:
+        method = method_for(net, message, name)
+        method.start()
+        method.prune(1.0, 0.0)
+        if message.method == message.OFF_DIAGONAL:
+            condense(net, method, name)
+
+
+def condense(net, method, name):
+    """Let a BlockInnerProduct of the diagonal blocks stand for the pruned layer of that name."""
+    layer = net.layers[net._index(name)]
+    weights = layer.blobs[0]
+    arrays = [method.condense(weights.data), *(blob.data for blob in layer.blobs[1:])]
+    new = replace_layer(net, condensed_param(layer.layer_param, method.param.num_blocks), arrays)
+    mask = method.condense(weights.mask)
+    if not mask.all():                           # its filler gave the dense layer a mask already
+        new.blobs[0].mask = mask
+
+
+def condensed_param(layer_param, num_blocks):
+    """The LayerParameter of a BlockInnerProduct in the place of an InnerProduct's."""
+    new, old = caffe_pb2.LayerParameter(), layer_param.inner_product_param
+    new.CopyFrom(layer_param)
+    new.type = "BlockInnerProduct"
+    new.ClearField("inner_product_param")
+    new.ClearField("blobs")
+    fields = {field.name: value for field, value in old.ListFields() if field.name != "transpose"}
+    new.block_inner_product_param.MergeFrom(
+        caffe_pb2.BlockInnerProductParameter(num_blocks=num_blocks, **fields))
+    return new
+
+
+def condensed_net(net_param, num_blocks):
+    """The NetParameter of the condensed net; num_blocks: layer name -> blocks."""
+    new = caffe_pb2.NetParameter()
+    new.CopyFrom(net_param)
+    for layer in new.layer:
+        if layer.name in num_blocks and layer.type == "InnerProduct":
+            layer.CopyFrom(condensed_param(layer, num_blocks[layer.name]))
+    return new

@@ -1,0 +1,69 @@
+"""OFF_DIAGONAL: all but the diagonal blocks of a weight matrix goes."""
+
+from ..backend import to_device, to_numpy
+from ..errors import Error
+from ..structured.block_diagonal import Layout, diagonal_mask, from_dense
+from .base import Method, register_method
+
+
+@register_method("OFF_DIAGONAL")
+class OffDiagonal(Method):
+    """Pushes a dense weight matrix (N, K) to b = num_blocks diagonal blocks of (N/b, K/b).
+
+    penalize:  dw += alpha sign(w) off the diagonal blocks: the gradient of Eq. 1,
+               alpha * sum over ij of 1_ij |w_ij|, 1_ij being 1 off the blocks, 0 in them
+    prune:     off the blocks, for good, as schedule says:
+               LINEAR, CUBIC, AT_END    the share of smallest |w| that base.share gives
+               CROSSING    what the update has taken through zero, or to it
+               SOFT        in place of the gradient, after the update: w = sign(w) max(|w| - s, 0),
+                           s = rate * alpha (the proximal step), and what has become zero
+               and at progress 1 all that is left there
+    Source: Nesky and Stout, Neural Comput. Appl. 32 (2020), Section 3, second method (IP-BDIP).
+    """
+
+    def check(self):
+        if self.param.HasField("target"):
+            raise Error("target is of MAGNITUDE and NODE, OFF_DIAGONAL keeps num_blocks blocks")
+        shape = self.weights.shape[::-1] if self.transposed else self.weights.shape
+        self.layout = Layout.equal(self.param.num_blocks, *shape)
+        diagonal = diagonal_mask(self.layout)
+        self.free = to_device(~diagonal.T if self.transposed else ~diagonal)
+        self.signs = self.xp.empty(self.weights.shape, self.weights.dtype)
+
+    @property
+    def keep(self):
+        return self.layout.weights
+
+    def scores(self):
+        return self.xp.where(self.free, abs(self.weights.data), self.xp.inf).reshape(-1)
+
+    def penalize(self):
+        p = self.param
+        if p.schedule != p.SOFT:
+            super().penalize()
+        if p.schedule == p.CROSSING:
+            self.xp.sign(self.weights.data, out=self.signs)
+
+    def prune(self, progress, rate):
+        p = self.param
+        if progress >= 1:
+            self.remove_smallest(1)
+        elif p.schedule == p.CROSSING:
+            self._close(self.xp.sign(self.weights.data) != self.signs)
+        elif p.schedule == p.SOFT:
+            w, step = self.weights.data, rate * p.alpha
+            w -= self.xp.clip(w, -step, step) * self.free
+            self._close(w == 0)
+        else:
+            super().prune(progress, rate)
+
+    def _close(self, gone):
+        gone &= self.free
+        self.weights.mask[...] &= self.xp.logical_not(gone)
+        self.apply_mask(self.weights)
+
+    def condense(self, array):
+        """The diagonal blocks (b, N/b, K/b) of an array of the weights' shape, as NumPy array."""
+        dense = to_numpy(array).reshape(self.weights.shape)
+        blocks = from_dense(dense.T if self.transposed else dense, self.layout)
+        return blocks.reshape(self.param.num_blocks, *self.layout.groups[0][1:3])

@@ -1,0 +1,195 @@
+"""Pruning methods on single blobs: what they remove, against sorting by hand."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from minicaffe.backend import to_numpy
+from minicaffe.blob import Blob
+from minicaffe.errors import Error
+from minicaffe.proto.caffe_pb2 import PruningParameter
+from minicaffe.pruning import method_class
+
+
+def make(method, shape, biases=False, transposed=False, seed=0, **fields):
+    """A started method on Gaussian weights of a shape, its Blobs as .weights and .biases."""
+    rng = np.random.default_rng(seed)
+    param = PruningParameter(method=method, **fields)
+    blobs = [Blob(shape, np.float64)]
+    if biases:
+        blobs.append(Blob((shape[-1] if transposed else shape[0],), np.float64))
+    for blob in blobs:
+        blob.data = rng.normal(size=blob.shape)
+    made = method_class(method)(param, blobs[0], blobs[1] if biases else None, transposed)
+    made.start()
+    return made
+
+
+def values(blob):
+    return to_numpy(blob.data).copy()
+
+
+def off_diagonal(shape, b):
+    """Booleans: off the b diagonal blocks, entry by entry."""
+    rows, columns = shape[0] // b, shape[1] // b
+    return np.array([[i // rows != j // columns for j in range(shape[1])] for i in range(shape[0])])
+
+
+# ---- MAGNITUDE
+
+@pytest.mark.parametrize("shape", [(6, 8), (4, 2, 3, 2)])
+def test_magnitude_keeps_the_largest_entries(xp, shape):
+    m = make("MAGNITUDE", shape, target=7)
+    before = values(m.weights)
+    m.prune(1.0, 0.1)
+    kept = np.sort(abs(before).ravel())[-7:]
+    expected = np.where(abs(before) >= kept[0], before, 0)
+    assert_array_equal(values(m.weights), expected)
+    assert_array_equal(to_numpy(m.weights.mask), expected != 0)
+
+
+@pytest.mark.parametrize("schedule, gone", [("LINEAR", [10, 20, 30, 40]),
+                                            ("CUBIC", [23, 35, 39, 40]), ("AT_END", [0, 0, 0, 40])])
+def test_shares_of_a_schedule(xp, schedule, gone):
+    m = make("MAGNITUDE", (6, 8), target=8, schedule=schedule)
+    counts = []
+    for i in range(4):
+        m.prune((i + 1) / 4, 0.1)
+        counts.append(int((values(m.weights) == 0).sum()))
+    assert counts == gone
+
+
+def test_what_is_gone_stays_so_and_counts(xp):
+    """Entries that an update has moved from zero again are no reason to take others."""
+    m = make("MAGNITUDE", (5, 4), target=4)
+    m.prune(0.5, 0.1)
+    first = to_numpy(m.weights.mask).copy()
+    w = values(m.weights)
+    smallest_left = np.argsort(np.where(first, abs(w), np.inf), axis=None)[:8]
+    m.prune(1.0, 0.1)
+    expected = first.copy()
+    expected.reshape(-1)[smallest_left] = False
+    assert_array_equal(to_numpy(m.weights.mask), expected)
+
+
+def test_penalty_is_the_gradient_of_alpha_times_the_absolute_sum(xp):
+    m = make("MAGNITUDE", (5, 4), target=4, alpha=0.25)
+    m.weights.diff = np.full((5, 4), 3.0)
+    m.penalize()
+    assert_allclose(to_numpy(m.weights.diff), 3 + 0.25 * np.sign(values(m.weights)))
+
+
+def test_no_penalty_where_alpha_is_not_given(xp):
+    m = make("MAGNITUDE", (5, 4), target=4)
+    m.weights.diff = np.full((5, 4), 3.0)
+    m.penalize()
+    assert_array_equal(to_numpy(m.weights.diff), np.full((5, 4), 3.0))
+
+
+# ---- NODE
+
+@pytest.mark.parametrize("shape, transposed", [((6, 8), False), ((8, 6), True),
+                                               ((6, 2, 3, 2), False)])
+def test_nodes_of_the_smallest_absolute_sums_go_with_their_biases(xp, shape, transposed):
+    m = make("NODE", shape, biases=True, transposed=transposed, target=2)
+    w, c = values(m.weights), values(m.biases)
+    sums = abs(w.T if transposed else w.reshape(6, -1)).sum(axis=1)
+    gone = np.argsort(sums)[:4]
+    m.prune(0.5, 0.1)
+    assert {int(i) for i in np.flatnonzero(values(m.biases) == 0)} == set(gone[:2].tolist())
+    m.prune(1.0, 0.1)
+    c[gone] = 0
+    (w.T if transposed else w)[gone] = 0
+    assert_array_equal(values(m.weights), w)
+    assert_array_equal(values(m.biases), c)
+    assert_array_equal(to_numpy(m.biases.mask), c != 0)
+
+
+def test_nodes_without_biases(xp):
+    m = make("NODE", (4, 3), target=1)
+    m.prune(1.0, 0.1)
+    assert (values(m.weights) != 0).any(axis=1).sum() == 1
+
+
+# ---- OFF_DIAGONAL
+
+@pytest.mark.parametrize("schedule", ["LINEAR", "CUBIC", "AT_END", "CROSSING", "SOFT"])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_only_the_blocks_stay_at_the_end(xp, schedule, transposed):
+    shape = (12, 8) if transposed else (8, 12)
+    m = make("OFF_DIAGONAL", shape, transposed=transposed, num_blocks=4, schedule=schedule,
+             alpha=0.1)
+    before = values(m.weights)
+    for i in range(3):
+        m.penalize()
+        m.prune((i + 1) / 3, 0.5)
+    off = off_diagonal((8, 12), 4)
+    expected = np.where(off.T if transposed else off, 0, before)
+    assert_array_equal(values(m.weights), expected)
+    assert_array_equal(to_numpy(m.weights.mask), ~(off.T if transposed else off))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_condensed_blocks(xp, transposed):
+    m = make("OFF_DIAGONAL", (6, 4) if transposed else (4, 6), transposed=transposed, num_blocks=2)
+    dense = values(m.weights).T if transposed else values(m.weights)
+    blocks = m.condense(m.weights.data)
+    assert blocks.shape == (2, 2, 3) and isinstance(blocks, np.ndarray)
+    assert_array_equal(blocks, [dense[:2, :3], dense[2:, 3:]])
+    flat = m.condense(m.weights.data.reshape(-1))                   # a history
+    assert_array_equal(flat, blocks)
+
+
+def test_linear_takes_the_smallest_off_the_blocks(xp):
+    m = make("OFF_DIAGONAL", (4, 6), num_blocks=2)
+    before, off = values(m.weights), off_diagonal((4, 6), 2)
+    m.prune(0.5, 0.1)
+    smallest = np.sort(abs(before[off]))[:6]
+    assert_array_equal(values(m.weights), np.where(off & (abs(before) <= smallest[-1]), 0, before))
+
+
+def test_crossing_takes_what_an_update_moves_through_zero(xp):
+    m = make("OFF_DIAGONAL", (4, 6), num_blocks=2, schedule="CROSSING", alpha=0.5)
+    before, off = values(m.weights), off_diagonal((4, 6), 2)
+    m.penalize()
+    assert_allclose(to_numpy(m.weights.diff), 0.5 * np.sign(before) * off)
+    after = before.copy()
+    after[0] *= -0.1                                 # two entries of it are off the blocks ...
+    after[2] *= 0.1                                  # ... these are smaller, but not through
+    after[3, 0] = 0                                  # ... and this one is off them and at zero
+    m.weights.data = after
+    m.prune(0.5, 0.1)
+    after[0][off[0]] = 0
+    assert_array_equal(values(m.weights), after)
+    assert_array_equal(to_numpy(m.weights.mask), (after != 0))
+
+
+def test_soft_is_the_proximal_step_after_the_update(xp):
+    m = make("OFF_DIAGONAL", (4, 6), num_blocks=2, schedule="SOFT", alpha=3.0)
+    before, off = values(m.weights), off_diagonal((4, 6), 2)
+    m.weights.diff = np.zeros((4, 6))
+    m.penalize()
+    assert not to_numpy(m.weights.diff).any()
+    m.prune(0.5, 0.1)
+    shrunk = np.sign(before) * np.maximum(abs(before) - 0.3, 0)
+    assert (shrunk[off] == 0).any() and (shrunk[off] != 0).any()
+    assert_allclose(values(m.weights), np.where(off, shrunk, before), rtol=1e-14)
+    assert_array_equal(to_numpy(m.weights.mask), ~off | (shrunk != 0))
+
+
+# ---- what doesn't fit
+
+@pytest.mark.parametrize("method, fields, message", [
+    ("MAGNITUDE", {"target": 25}, "target 25 is more than the 24"),
+    ("MAGNITUDE", {}, "a target must be given"),
+    ("NODE", {"target": 5}, "target 5 is more than the 4"),
+    ("OFF_DIAGONAL", {"num_blocks": 3}, "num_output 4 is not a multiple of num_blocks 3"),
+    ("OFF_DIAGONAL", {}, "num_output 4 is not a multiple of num_blocks 0"),
+    ("OFF_DIAGONAL", {"num_blocks": 2, "target": 1}, "target is of MAGNITUDE and NODE"),
+    ("MAGNITUDE", {"target": 2, "num_blocks": 2}, "num_blocks is of OFF_DIAGONAL"),
+    ("NODE", {"target": 2, "schedule": "SOFT"}, "SOFT is of OFF_DIAGONAL"),
+    ("MAGNITUDE", {"target": 2, "schedule": "CROSSING"}, "CROSSING is of OFF_DIAGONAL"),
+])
+def test_parameters_that_do_not_fit(method, fields, message):
+    with pytest.raises(Error, match=message):
+        make(method, (4, 6), **fields)

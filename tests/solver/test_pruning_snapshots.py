@@ -1,0 +1,146 @@
+"""Snapshots of a run that prunes: the same bits from every phase, and the condensed net's files."""
+
+import os
+
+import numpy as np
+import pytest
+from net_helpers import ip, layer
+from numpy.testing import assert_array_equal
+from solver_helpers import make_param
+
+import minicaffe as caffe
+from minicaffe.errors import SolverError, WeightsError
+from minicaffe.proto import weights
+
+DATA = layer("data", "Data", top="x label", more="""
+    transform_param { scale: 0.01 }
+    data_param { backend: NPZ source: "set.npz" batch_size: 5 shuffle: true }""")
+NET = "name: 'pruned' " + DATA + ip("a", "x", 6, more="param { lr_mult: 1 } param { lr_mult: 2 }") \
+    + layer("r", "ReLU", "a", "a") + layer("d", "Dropout", "a", "a") + ip("c", "a") \
+    + layer("loss", "SoftmaxWithLoss", "c label")
+MESSAGES = {
+    "OFF_DIAGONAL": {"num_blocks": 2, "alpha": 0.01},
+    "CROSSING": {"num_blocks": 2, "alpha": 0.3, "schedule": "CROSSING"},
+    "SOFT": {"num_blocks": 2, "alpha": 0.3, "schedule": "SOFT"},
+    "MAGNITUDE": {"method": "MAGNITUDE", "target": 10, "alpha": 0.01},
+    "NODE": {"method": "NODE", "target": 2},
+}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.savez("set.npz", data=rng.integers(256, size=(23, 1, 2, 4)).astype(np.uint8),
+             label=rng.integers(3, size=23))
+    return tmp_path
+
+
+def make(message, **fields):
+    """A solver whose layer `a` is dense for 3 iterations, then pruned for 4."""
+    pruning = [{"layer": ["a"], "start_iter": 3, "end_iter": 7, **message}]
+    defaults = dict(base_lr=0.05, momentum=0.9, max_iter=12, test_iter=[2], test_interval=100,
+                    snapshot_prefix="run", test_initialization=False, pruning=pruning)
+    return caffe.get_solver(make_param(NET, **{**defaults, **fields}))
+
+
+def everything(solver):
+    blobs = solver.net.learnable_params
+    masks = [np.ones(b.shape, bool) if b.mask is None else b.mask.copy() for b in blobs]
+    return [b.data.copy() for b in blobs] + [h.copy() for h in solver.history] + masks
+
+
+@pytest.mark.parametrize("done_before", [0, 5], ids=["fresh", "used before"])
+@pytest.mark.parametrize("iteration", [2, 3, 5, 6, 7, 9])
+@pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)
+def test_a_run_resumed_in_any_phase_ends_in_the_same_bits(message, iteration, done_before):
+    solver = make(message)
+    solver.step(iteration)
+    state = solver.snapshot()
+    solver.step(12 - iteration)
+    tested = solver.test()
+
+    resumed = make(message)
+    resumed.step(done_before)
+    resumed.restore(state)
+    resumed.step(12 - iteration)
+    for mine, expected in zip(everything(resumed), everything(solver)):
+        assert_array_equal(mine, expected)
+    assert resumed.test() == tested
+    solver.close()
+    resumed.close()
+
+
+@pytest.mark.parametrize("snapshot_format", ["BINARYPROTO", "HDF5"])
+def test_the_condensed_net_is_written_beside_its_weights(snapshot_format):
+    solver = make(MESSAGES["OFF_DIAGONAL"], snapshot_format=snapshot_format)
+    solver.step(6)
+    solver.snapshot()
+    assert not os.path.exists("run_condensed.prototxt")
+    solver.step(1)
+    state = solver.snapshot()
+    model = state.replace(".solverstate", ".caffemodel")
+    net = caffe.Net("run_condensed.prototxt", caffe.TEST, weights=model)
+    assert net.layer_dict["a"].type == "BlockInnerProduct"
+    assert_array_equal(net.params["a"][0].data, solver.net.params["a"][0].data)
+    assert net.layer_dict["a"].param.num_blocks == 2
+    assert net.layer_dict["a"].param.weight_filler.type == "gaussian"    # to train it from scratch
+    assert net.layer_dict["a"].layer_param.param[1].lr_mult == 2
+    for test_net in net, solver.test_nets[0]:
+        test_net.blobs["x"].data[...] = np.linspace(-1, 1, 40).reshape(5, 1, 2, 4)
+        test_net.forward(start="a", end="c")
+    assert_array_equal(net.blobs["c"].data, solver.test_nets[0].blobs["c"].data)
+    net.close()
+    solver.close()
+
+
+def test_snapshots_hold_the_layer_as_it_is():
+    solver = make(MESSAGES["OFF_DIAGONAL"])
+    for iteration, kind, shape in (5, "InnerProduct", (6, 8)), (7, "BlockInnerProduct", (2, 3, 4)):
+        solver.step(iteration - solver.iter)
+        solver.snapshot()
+        saved = {stored.name: stored for stored in
+                 weights.read_net_weights(f"run_iter_{iteration}.caffemodel").layer}["a"]
+        assert saved.type == kind and weights.blob_shape(saved.blobs[0]) == shape
+        assert saved.blobs[0].HasField("mask") == (iteration == 5)
+        history = weights.read_solver_state(f"run_iter_{iteration}.solverstate").history
+        assert weights.blob_shape(history[0]) == shape
+    solver.close()
+
+
+def test_a_net_named_in_a_file_is_condensed_in_full(here):
+    """Train and test phase both, and the layers of one phase alone."""
+    (here / "net.prototxt").write_text(
+        NET + layer("accuracy", "Accuracy", "c label", more="include { phase: TEST }"))
+    param = make_param(None, net="net.prototxt", base_lr=0.05, snapshot_prefix="run", pruning=[
+        {"layer": ["a"], "num_blocks": 2, "end_iter": 2}])
+    solver = caffe.get_solver(param)
+    solver.step(2)
+    solver.snapshot()
+    for phase in caffe.TRAIN, caffe.TEST:
+        net = caffe.Net("run_condensed.prototxt", phase, weights="run_iter_2.caffemodel")
+        assert net.layer_dict["a"].type == "BlockInnerProduct"
+        assert ("accuracy" in net.layer_dict) == (phase == caffe.TEST)
+        net.close()
+    solver.close()
+
+
+def test_a_condensed_solver_does_not_go_back():
+    solver = make(MESSAGES["OFF_DIAGONAL"])
+    solver.step(5)
+    state = solver.snapshot()
+    solver.step(4)
+    with pytest.raises(SolverError, match="'a' is condensed already: a snapshot of iteration 5"):
+        solver.restore(state)
+    solver.close()
+
+
+def test_a_snapshot_of_another_schedule_is_refused():
+    solver = make(MESSAGES["OFF_DIAGONAL"])
+    solver.step(8)
+    state = solver.snapshot()
+    later = make({**MESSAGES["OFF_DIAGONAL"], "end_iter": 11})
+    with pytest.raises(WeightsError, match=r"shape \(2, 3, 4\), the net's parameter has \(6, 8\)"):
+        later.restore(state)
+    for each in solver, later:
+        each.close()
