@@ -2,6 +2,7 @@
 
 import math
 
+from ..backend import assign
 from ..errors import Error
 from ..registry import Registry
 
@@ -29,7 +30,7 @@ def fill(blob, param, rng, error=Error):
 
 def write(blob, values):
     """Copy NumPy values (float64) into the blob's data, whatever its dtype and device."""
-    blob.data[...] = blob.xp.asarray(values)
+    assign(blob.data, values)
 
 
 def fan(blob, param):

@@ -4,11 +4,17 @@ import numpy as np
 
 from ..backend import Kernels, assign
 from ..blob import Blob
+from ..primitives.device_loops import elementwise_kernels
 from ..primitives.elementwise import PIECE, map_pieces, scratch_arrays
 from ..primitives.parallel import for_each
 from ..primitives.random import PHILOX_TEXT, start
 from ..proto.caffe_pb2 import TRAIN
 from .base import ElementwiseLayer, register_layer
+
+
+_RELU = elementwise_kernels("relu", parameters="slope",
+                            values="y = x < 0 ? (slope == 0 ? 0 : slope * x) : x;",
+                            gradient="dx = x > 0 ? dy : slope * dy;")
 
 
 @register_layer("ReLU")
@@ -24,6 +30,7 @@ class ReLU(ElementwiseLayer):
 
     message = "relu_param"
     scratch = 2
+    kernels = _RELU
 
     def setup(self, bottom, top):
         super().setup(bottom, top)
@@ -50,6 +57,13 @@ class ReLU(ElementwiseLayer):
             factor += leak
         xp.multiply(dy, factor, out=dx)
 
+    def constants(self):
+        return float(self.param.negative_slope),
+
+
+_SIGMOID = elementwise_kernels("sigmoid", "y = tanh(x * Real(0.5)) * Real(0.5) + Real(0.5);",
+                               "dx = dy * ((1 - y) * y);")
+
 
 @register_layer("Sigmoid")
 class Sigmoid(ElementwiseLayer):
@@ -63,6 +77,7 @@ class Sigmoid(ElementwiseLayer):
 
     message = "sigmoid_param"
     scratch = 1
+    kernels = _SIGMOID
 
     def values(self, x, y, _):
         self.xp.multiply(x, 0.5, out=y)
@@ -74,6 +89,9 @@ class Sigmoid(ElementwiseLayer):
         self.xp.subtract(1, y, out=slope)
         slope *= y
         self.xp.multiply(dy, slope, out=dx)
+
+
+_TANH = elementwise_kernels("tanh", "y = tanh((double)x);", "dx = (1 + y) * ((1 - y) * dy);")
 
 
 @register_layer("TanH")
@@ -89,6 +107,7 @@ class TanH(ElementwiseLayer):
 
     message = "tanh_param"
     scratch = 1
+    kernels = _TANH
 
     def values(self, x, y, _):
         self.xp.tanh(x, out=y, dtype=np.float64, casting="same_kind")

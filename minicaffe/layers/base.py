@@ -6,6 +6,7 @@ from .. import backend
 from ..blob import Blob
 from ..errors import LayerError
 from ..fillers import fill
+from ..primitives.device_loops import launch
 from ..primitives.elementwise import map_pieces
 from ..proto.caffe_pb2 import TRAIN, Phase
 from ..registry import Registry
@@ -214,11 +215,14 @@ class ElementwiseLayer(Layer):
         values(x, y, *scratch)                y from x, which may lie in the same memory
         gradient(x, y, dy, dx, *scratch)      dx from the others; it may lie in dy's memory
 
-    and sets needs_input if gradient reads x: in place, where y overwrites it, a copy is kept.
+    and sets needs_input if gradient reads x: in place, where y overwrites it, a copy is kept. For
+    the GPU it gives the same formulas as `kernels` (see elementwise_kernels), one launch each way,
+    and their parameters' values by `constants`.
     """
 
     scratch = 0
     needs_input = False
+    kernels = None
 
     def setup(self, bottom, top):
         self.input = Blob(dtype=self.dtype)
@@ -236,6 +240,13 @@ class ElementwiseLayer(Layer):
         else:
             map_pieces(self.xp, self.values, x, y, scratch=self.scratch)
 
+    def forward_gpu(self, bottom, top):
+        x, y = bottom[0].data, top[0].data
+        if self.keeps_input:
+            launch(self.kernels, "values_kept", x, y, self.input.data, *self.constants())
+        else:
+            launch(self.kernels, "values", x, y, *self.constants())
+
     def _copy_and_values(self, x, kept, *scratch):
         kept[...] = x
         self.values(kept, x, *scratch)
@@ -245,3 +256,13 @@ class ElementwiseLayer(Layer):
             x = self.input.data if self.keeps_input else bottom[0].data
             map_pieces(self.xp, self.gradient, x, top[0].data, top[0].diff, bottom[0].diff,
                        scratch=self.scratch)
+
+    def backward_gpu(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            x = self.input.data if self.keeps_input else bottom[0].data
+            launch(self.kernels, "gradient", x, top[0].data, top[0].diff, bottom[0].diff,
+                   *self.constants())
+
+    def constants(self):
+        """The values (float) of the parameters that the kernels' formulas name."""
+        return ()

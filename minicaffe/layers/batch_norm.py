@@ -2,13 +2,61 @@
 
 import numpy as np
 
+from ..backend import Kernels
 from ..blob import Blob
+from ..primitives.device_loops import TOTAL, channel_sums, entries
 from ..primitives.elementwise import Blocks
 from ..proto.caffe_pb2 import TEST
 from .base import Layer, register_layer
 
 _LARGE_MEAN = 1 / 16         # of variance to squared mean: below it x^2 - mean^2 is not exact enough
 _LONG_ROW = 64               # numbers, from which on a call of BLAS a row pays
+
+# Sums of x are those of its difference to the channel's first value: small where the mean is large.
+_KERNELS = Kernels("batch_norm", TOTAL + """
+extern "C" __global__ void batch_columns(
+    Index channels, Index groups, Index inner, const double *sums, const Real *x, double m,
+    double eps, double fraction, Real *mean, Real *inverse, Real *s, Real *v, Real *t)
+{
+    GRID_LOOP(c, channels) {
+        const double shift = total(sums, 0, groups, channels, c) / m;
+        const double centre = x[c * inner] + shift;
+        double variance = total(sums, 1, groups, channels, c) / m - shift * shift;
+        variance = variance < 0 ? 0 : variance;
+        mean[c] = centre;
+        inverse[c] = 1 / sqrt(variance + eps);
+        s[c] = fraction * s[c] + centre;
+        v[c] = fraction * v[c] + variance * (m > 1 ? m / (m - 1) : 1);
+        if (c == 0) t[0] = fraction * t[0] + 1;
+    }
+}
+
+extern "C" __global__ void stored_columns(Index channels, const Real *s, const Real *v,
+                                          const Real *t, double eps, Real *mean, Real *inverse)
+{
+    GRID_LOOP(c, channels) {
+        const Real factor = t[0] == 0 ? 0 : 1 / t[0];
+        mean[c] = factor * s[c];
+        inverse[c] = 1 / sqrt(factor * v[c] + (Real)eps);
+    }
+}
+
+extern "C" __global__ void gradient_columns(Index channels, Index groups, const double *sums,
+                                            double m, const Real *inverse, Real *mean, Real *slope)
+{
+    GRID_LOOP(c, channels) {
+        mean[c] = total(sums, 0, groups, channels, c) / m;
+        slope[c] = (Real)(total(sums, 1, groups, channels, c) / m) * inverse[c] * inverse[c];
+    }
+}
+""" + channel_sums("moments", "x", ["x - first", "(x - first) * (x - first)"],
+                   start="const double first = x_[c * inner];")
+    + channel_sums("products", "dy d", ["dy", "(double)dy * d"])
+    + entries("batch_values", "x", "y d", "d = x - mean; y = d * inverse;", columns="mean inverse")
+    + entries("stored_values", "x", "y", "y = (x - mean) * inverse;", columns="mean inverse")
+    + entries("batch_gradient", "dy d", "dx", "dx = (dy - (d * slope + mean)) * inverse;",
+              columns="inverse mean slope")
+    + entries("stored_gradient", "dy", "dx", "dx = dy * inverse;", columns="inverse"))
 
 
 @register_layer("BatchNorm")
@@ -64,6 +112,7 @@ class BatchNorm(Layer):
             self.deviations.reshape_like(bottom[0])
         self.blocks = Blocks(self.xp, *shape)
         self.sums = self.blocks.buffer(3)
+        self.columns = list(self.xp.zeros((4, self.channels), self.dtype))     # see forward_gpu
         self.m = shape[0] * shape[2]
 
     def forward(self, bottom, top):
@@ -76,6 +125,21 @@ class BatchNorm(Layer):
             mean, variance = self._moments(x)
             self._remember(mean, variance)
             self._normalize(x, y, mean, variance, *self._cut(self.deviations.data))
+
+    def forward_gpu(self, bottom, top):
+        p, x, y, blocks = self.param, bottom[0].data, top[0].data, self.blocks
+        mean, inverse, _, _ = self.columns
+        s, v, t = (blob.data for blob in self.blobs)
+        if self.stored:
+            _KERNELS("stored_columns", self.dtype, self.channels, self.channels, s, v, t,
+                     float(p.eps), mean, inverse)
+            blocks.launch(_KERNELS, "stored_values", x, y, mean, inverse)
+        else:
+            blocks.launch_sums(_KERNELS, "moments", self.sums, x)
+            _KERNELS("batch_columns", self.dtype, self.channels, self.channels, blocks.groups,
+                     blocks.shape[2], self.sums, x, float(self.m), float(p.eps),
+                     float(p.moving_average_fraction), mean, inverse, s, v, t)
+            blocks.launch(_KERNELS, "batch_values", x, y, self.deviations.data, mean, inverse)
 
     def _normalize(self, x, y, mean, variance, *deviations):
         mean = self._column(mean)
@@ -140,6 +204,20 @@ class BatchNorm(Layer):
                             dy, dx)
             return
         self._batch_gradient(dy, *self._cut(self.deviations.data), dx)
+
+    def backward_gpu(self, top, propagate_down, bottom):
+        if not propagate_down[0]:
+            return
+        dy, dx, blocks = top[0].diff, bottom[0].diff, self.blocks
+        _, inverse, mean, slope = self.columns
+        if self.stored:
+            blocks.launch(_KERNELS, "stored_gradient", dy, dx, inverse)
+        else:
+            d = self.deviations.data
+            blocks.launch_sums(_KERNELS, "products", self.sums, dy, d)
+            _KERNELS("gradient_columns", self.dtype, self.channels, self.channels, blocks.groups,
+                     self.sums, float(self.m), inverse, mean, slope)
+            blocks.launch(_KERNELS, "batch_gradient", dy, d, dx, inverse, mean, slope)
 
     def _batch_gradient(self, dy, d, dx):
         """dx = (dy - mean dy - y mean(dy y)) / sqrt(var + eps), y = d / sqrt(var + eps)."""

@@ -2,9 +2,40 @@
 
 import numpy as np
 
+from ..backend import Kernels
 from ..blob import Blob
+from ..primitives.device_loops import entries, launch
 from ..primitives.elementwise import map_pieces, scratch_arrays
 from .base import Layer, register_layer
+
+
+_ELTWISE = Kernels("eltwise", entries("sum", "a b", "y", "y = p * a + q * b;", "p q")
+                   + entries("scaled", "dy", "dx", "dx = p * dy;", "p")
+                   + entries("quotient", "dy y x", "dx", "dx = y / x * dy;") + """
+extern "C" __global__ void first_maximum(Index n, const Real *a, const Real *b, Real *y,
+                                         int *winner)
+{
+    GRID_LOOP(i, n) {
+        const bool second = a[i] <= b[i];
+        winner[i] = second;
+        y[i] = second || b[i] != b[i] ? b[i] : a[i];               // a NaN goes through
+    }
+}
+
+extern "C" __global__ void next_maximum(Index n, const Real *x, Real *y, int *winner, Index number)
+{
+    GRID_LOOP(i, n) {
+        if (x[i] > y[i]) winner[i] = number;
+        if (x[i] > y[i] || x[i] != x[i]) y[i] = x[i];
+    }
+}
+
+extern "C" __global__ void maximum_gradient(Index n, const Real *dy, const int *winner, Real *dx,
+                                            Index number)
+{
+    GRID_LOOP(i, n) dx[i] = winner[i] == number ? dy[i] : 0;
+}
+""")
 
 
 @register_layer("Eltwise")
@@ -48,6 +79,19 @@ class Eltwise(Layer):
         outputs = [top[0].data] + [self.winner.data] * (self.operation == "max")
         map_pieces(self.xp, values, *outputs, *(b.data for b in bottom))
 
+    def forward_gpu(self, bottom, top):
+        (first, second, *rest), y = [b.data for b in bottom], top[0].data
+        if self.operation == "sum":
+            launch(_ELTWISE, "sum", first, second, y, *self.coeff[:2])
+            for x, a in zip(rest, self.coeff[2:]):
+                launch(_ELTWISE, "sum", y, x, y, 1.0, a)
+        elif self.operation == "max":
+            launch(_ELTWISE, "first_maximum", first, second, y, self.winner.data)
+            for i, x in enumerate(rest, start=2):
+                launch(_ELTWISE, "next_maximum", x, y, self.winner.data, i)
+        else:
+            self._prod(y, first, second, *rest)
+
     def backward(self, top, propagate_down, bottom):
         for i, wanted in enumerate(propagate_down):
             if wanted:
@@ -65,6 +109,21 @@ class Eltwise(Layer):
             map_pieces(xp, self._prod, dx, dy, *others)
         else:
             map_pieces(xp, self._quotient, dx, dy, top.data, bottom[i].data)
+
+    def backward_gpu(self, top, propagate_down, bottom):
+        dy = top[0].diff
+        for i, wanted in enumerate(propagate_down):
+            if not wanted:
+                continue
+            dx, others = bottom[i].diff, [b.data for j, b in enumerate(bottom) if j != i]
+            if self.operation == "sum":
+                launch(_ELTWISE, "scaled", dy, dx, self.coeff[i])
+            elif self.operation == "max":
+                launch(_ELTWISE, "maximum_gradient", dy, self.winner.data, dx, i)
+            elif self.param.stable_prod_grad:
+                self._prod(dx, dy, *others)
+            else:
+                launch(_ELTWISE, "quotient", dy, top[0].data, bottom[i].data, dx)
 
     def _prod(self, y, *x):
         self.xp.multiply(x[0], x[1], out=y)

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 
+from ..backend import assign
 from .base import Layer, register_layer
 
 log = logging.getLogger("minicaffe")
@@ -63,7 +64,7 @@ class MemoryData(Layer):
         batch = self.shape[0]
         start = self.position * batch % len(self.arrays[0])
         for blob, array in zip(top, self.arrays):
-            blob.data[...] = self.xp.asarray(array[start:start + batch])
+            assign(blob.data, array[start:start + batch])
         self.position += 1
 
     def backward(self, top, propagate_down, bottom):

@@ -1,6 +1,8 @@
 """MVN and LayerNorm: each sample, or each of its channels, to mean 0 and variance 1."""
 
+from ..backend import Kernels
 from ..blob import Blob
+from ..primitives.device_loops import BLOCK_SUM, channel_sums
 from ..primitives.elementwise import Blocks
 from .base import Layer, register_layer
 
@@ -15,6 +17,43 @@ def centre(xp, x, out):
 def mean_product(xp, a, b):
     """The mean of a b over the last axis, which stays with size 1."""
     return xp.einsum("ncs,ncs->nc", a, b)[..., None] / a.dtype.type(a.shape[-1])
+
+
+# One block a row, whose `size` entries its threads share.
+_ROW = """
+    const Index row = (Index)blockIdx.x * size;
+    double sum = 0, product = 0;
+    #define ROW_LOOP for (Index i = row + threadIdx.x; i < row + size; i += blockDim.x)"""
+_MEAN_AND_SQUARES = _ROW + """
+    ROW_LOOP sum += x[i];
+    const Real mean = block_sum(sum) / size;
+    ROW_LOOP product += ((double)x[i] - mean) * ((double)x[i] - mean);
+    const double variance = block_sum(product) / size;
+"""
+_MVN = Kernels("mvn", BLOCK_SUM + """
+extern "C" __global__ void values(Index size, Index divide, double eps, const Real *x, Real *y,
+                                  Real *deviation)
+{
+""" + _MEAN_AND_SQUARES + """
+    const Real root = divide ? sqrt(variance) + eps : 1;
+    ROW_LOOP y[i] = (x[i] - mean) / root;
+    if (threadIdx.x == 0) deviation[blockIdx.x] = root;
+}
+
+extern "C" __global__ void gradient(Index size, Index divide, const Real *y, const Real *dy,
+                                    Real *dx, const Real *deviation)
+{
+""" + _ROW + """
+    ROW_LOOP { sum += dy[i]; product += (double)dy[i] * y[i]; }
+    const Real mean = block_sum(sum) / size, mean_product = block_sum(product) / size;
+    if (divide) {
+        const Real root = deviation[blockIdx.x];
+        ROW_LOOP dx[i] = (dy[i] - mean - y[i] * mean_product) / root;
+    } else {
+        ROW_LOOP dx[i] = dy[i] - mean;
+    }
+}
+""")
 
 
 @register_layer("MVN")
@@ -50,6 +89,11 @@ class MVN(Layer):
 
         self.blocks.map(values, *self._cut(bottom[0].data, top[0].data), self.deviation)
 
+    def forward_gpu(self, bottom, top):
+        _, rows, size = self.blocks.shape
+        _MVN.by_blocks("values", self.dtype, rows, size, int(self.param.normalize_variance),
+                       float(self.param.eps), bottom[0].data, top[0].data, self.deviation)
+
     def backward(self, top, propagate_down, bottom):
         def gradient(at, y, dy, dx, deviation, work):
             if self.param.normalize_variance:
@@ -64,8 +108,41 @@ class MVN(Layer):
             self.blocks.map(gradient, *self._cut(top[0].data, top[0].diff, bottom[0].diff),
                             self.deviation, scratch=1)
 
+    def backward_gpu(self, top, propagate_down, bottom):
+        _, rows, size = self.blocks.shape
+        if propagate_down[0]:
+            _MVN.by_blocks("gradient", self.dtype, rows, size, int(self.param.normalize_variance),
+                           top[0].data, top[0].diff, bottom[0].diff, self.deviation)
+
     def _cut(self, *arrays):
         return [a.reshape(self.blocks.shape) for a in arrays]
+
+
+_LAYER_NORM = Kernels("layer_norm", BLOCK_SUM + """
+extern "C" __global__ void values(Index size, Index affine, double eps, const Real *x, Real *y,
+                                  Real *h, Real *inverses, const Real *g, const Real *b)
+{
+""" + _MEAN_AND_SQUARES + """
+    const Real inverse = 1 / sqrt(variance + eps);
+    ROW_LOOP {
+        const Real normalized = (x[i] - mean) * inverse;
+        h[i] = normalized;
+        y[i] = affine ? normalized * g[i - row] + b[i - row] : normalized;
+    }
+    if (threadIdx.x == 0) inverses[blockIdx.x] = inverse;
+}
+
+extern "C" __global__ void gradient(Index size, Index affine, const Real *h, const Real *dy,
+                                    Real *dx, const Real *inverses, const Real *g)
+{
+""" + _ROW + """
+    #define FACTOR (affine ? g[i - row] : (Real)1)
+    ROW_LOOP { sum += dy[i] * FACTOR; product += (double)dy[i] * FACTOR * h[i]; }
+    const Real mean = block_sum(sum) / size, mean_product = block_sum(product) / size;
+    const Real inverse = inverses[blockIdx.x];
+    ROW_LOOP dx[i] = (dy[i] * FACTOR - mean - h[i] * mean_product) * inverse;
+}
+""" + channel_sums("sums", "h dy", ["(double)dy * h", "dy"]))
 
 
 @register_layer("LayerNorm")
@@ -123,6 +200,13 @@ class LayerNorm(Layer):
         arrays = self._cut(self.blocks, bottom[0].data, top[0].data, self.normalized.data)
         self.blocks.map(values, *arrays, self.inverse)
 
+    def forward_gpu(self, bottom, top):
+        (_, rows, size), h = self.blocks.shape, self.normalized.data
+        g, b = [blob.data for blob in self.blobs] or (h, h)              # not read unless affine
+        _LAYER_NORM.by_blocks("values", self.dtype, rows, size, int(self.param.affine),
+                              float(self.param.eps), bottom[0].data, top[0].data, h, self.inverse,
+                              g, b)
+
     def backward(self, top, propagate_down, bottom):
         xp, h, dy = self.xp, self.normalized.data, top[0].diff
         if self.param.affine and any(self.param_propagate_down):
@@ -142,6 +226,18 @@ class LayerNorm(Layer):
         if propagate_down[0]:
             self.blocks.map(gradient, *self._cut(self.blocks, h, dy, bottom[0].diff), self.inverse,
                             scratch=2)
+
+    def backward_gpu(self, top, propagate_down, bottom):
+        (_, rows, size), h, dy = self.blocks.shape, self.normalized.data, top[0].diff
+        if self.param.affine and any(self.param_propagate_down):
+            self.by_entry.launch_sums(_LAYER_NORM, "sums", self.sums, h, dy)
+            for blob, wanted, sums in zip(self.blobs, self.param_propagate_down, self.sums):
+                if wanted:
+                    self.by_entry.add_total(sums, blob.diff)
+        if propagate_down[0]:
+            g = self.blobs[0].data if self.param.affine else h           # not read unless affine
+            _LAYER_NORM.by_blocks("gradient", self.dtype, rows, size, int(self.param.affine), h, dy,
+                                  bottom[0].diff, self.inverse, g)
 
     def _add_param_diffs(self, h, dy):
         sums = self.sums

@@ -19,7 +19,9 @@ class Python(Layer):
     MyLayer in my_file.py is a subclass of minicaffe.Layer with setup, reshape, forward and
     backward; it finds param_str in self.param_str, and adds parameters with self.add_blob(shape)
     or pycaffe's self.blobs.add_blob(2, 3). It takes any number of bottoms and tops unless it sets
-    num_bottom and num_top itself.
+    num_bottom and num_top itself. On the GPU data and diff are CuPy arrays: compute with self.xp in
+    place of NumPy, or fetch them by minicaffe.to_numpy and write results by `top[0].data = values`,
+    which copies NumPy arrays to the device.
     Source: python_layer.hpp.
     """
 

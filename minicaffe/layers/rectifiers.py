@@ -1,15 +1,18 @@
-"""Relatives of ReLU: BNLL, ELU, Swish and SiLU, GELU entry by entry; PReLU and MaxMin by channels.
-
-All may be in place.
-"""
+"""Relatives of ReLU, entry by entry: BNLL, ELU, Swish and SiLU, GELU; all may be in place."""
 
 import math
 
 from scipy.special import erf
 
+from ..backend import Kernels
 from ..blob import Blob
-from ..primitives.elementwise import Blocks, map_pieces
-from .base import ElementwiseLayer, Layer, register_layer
+from ..primitives.device_loops import elementwise_kernels, entries, launch
+from ..primitives.elementwise import map_pieces
+from .base import ElementwiseLayer, register_layer
+
+
+_BNLL = elementwise_kernels("bnll", "y = (x < 0 ? 0 : x) + log1p(exp(-fabs(x)));",
+                            "dx = dy * -expm1(-y);")
 
 
 @register_layer("BNLL")
@@ -23,6 +26,7 @@ class BNLL(ElementwiseLayer):
     """
 
     scratch = 1
+    kernels = _BNLL
 
     def values(self, x, y, tail):
         xp = self.xp
@@ -40,6 +44,11 @@ class BNLL(ElementwiseLayer):
         self.xp.multiply(dy, slope, out=dx)
 
 
+_ELU = elementwise_kernels("elu", parameters="alpha",
+                           values="y = x > 0 ? x : alpha * (exp(x) - 1);",
+                           gradient="dx = x > 0 ? dy : dy * (y + alpha);")
+
+
 @register_layer("ELU")
 class ELU(ElementwiseLayer):
     """Exponential linear unit.
@@ -53,6 +62,7 @@ class ELU(ElementwiseLayer):
 
     message = "elu_param"
     scratch = 2
+    kernels = _ELU
 
     def setup(self, bottom, top):
         super().setup(bottom, top)
@@ -84,6 +94,15 @@ class ELU(ElementwiseLayer):
             slope += flag
         xp.multiply(dy, slope, out=dx)
 
+    def constants(self):
+        return float(self.param.alpha),
+
+
+_SWISH = Kernels("swish", entries("values", "x", "s y", parameters="beta", body="""
+        s = tanh(x * (beta / 2)) * Real(0.5) + Real(0.5);
+        y = x * s;""") + entries("gradient", "y s dy", "dx", parameters="beta", body="""
+        dx = dy * (beta * y + (1 - beta * y) * s);"""))
+
 
 @register_layer("Swish")
 class Swish(ElementwiseLayer):
@@ -108,6 +127,9 @@ class Swish(ElementwiseLayer):
     def forward(self, bottom, top):
         map_pieces(self.xp, self._values, bottom[0].data, self.sigmoid.data, top[0].data)
 
+    def forward_gpu(self, bottom, top):
+        launch(_SWISH, "values", bottom[0].data, self.sigmoid.data, top[0].data, float(self.beta))
+
     def _values(self, x, s, y):
         self.xp.multiply(x, self.beta / 2, out=s)
         self.xp.tanh(s, out=s)                             # 1 / (1 + exp(-u)) = tanh(u/2)/2 + 1/2
@@ -119,6 +141,11 @@ class Swish(ElementwiseLayer):
         if propagate_down[0]:
             map_pieces(self.xp, self._gradient, top[0].data, self.sigmoid.data, top[0].diff,
                        bottom[0].diff, scratch=2)
+
+    def backward_gpu(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            launch(_SWISH, "gradient", top[0].data, self.sigmoid.data, top[0].diff, bottom[0].diff,
+                   float(self.beta))
 
     def _gradient(self, y, s, dy, dx, slope, rest):
         by = y
@@ -137,6 +164,16 @@ class SiLU(Swish):
     message = None
 
 
+_GELU_SHARE = """
+        const Real k = 0.7978845608028654, c = 0.044715;                 // k = sqrt(2 / pi)
+        const Real share = (1 + (exact != 0 ? erf(x * Real(0.7071067811865476))
+                                            : tanh((k * c * x * x + k) * x))) / 2;"""
+_GELU = elementwise_kernels("gelu", _GELU_SHARE + "y = x * share;", _GELU_SHARE + """
+        const Real rest = exact != 0 ? exp(x * x / -2) * (k / 2)         // k / 2 = 1 / sqrt(2 pi)
+            : (1 - share) * share * (6 * k * c * x * x + 2 * k);
+        dx = dy * (share + x * rest);""", parameters="exact")
+
+
 @register_layer("GELU")
 class GELU(ElementwiseLayer):
     """Gaussian error linear unit, F and f the normal distribution function and its density.
@@ -151,6 +188,7 @@ class GELU(ElementwiseLayer):
     message = "gelu_param"
     needs_input = True
     scratch = 3
+    kernels = _GELU
     k, c = math.sqrt(2 / math.pi), 0.044715
 
     def setup(self, bottom, top):
@@ -196,142 +234,5 @@ class GELU(ElementwiseLayer):
         share += work
         xp.multiply(dy, share, out=dx)
 
-
-@register_layer("PReLU")
-class PReLU(Layer):
-    """Rectified linear unit with a slope learnt for each channel, or for all together.
-
-    bottom[0]  x  (N, C, ...)        blobs[0]  a  (C,), or () if channel_shared; default filler 0.25
-    top[0]     y  the same
-    forward:   y = max(x, 0) + a min(x, 0)
-    backward:  dx = dy where x > 0, a dy elsewhere        da_c += sum over x_c <= 0 of dy x
-    In place, a copy of x is kept.
-    Source: prelu_layer.cpp; He et al., ICCV 2015.
-    """
-
-    message = "prelu_param"
-
-    def setup(self, bottom, top):
-        if bottom[0].num_axes < 2:
-            raise self.error(f"the bottom must have at least 2 axes (N, C, ...), "
-                             f"not {bottom[0].shape}")
-        shape = () if self.param.channel_shared else (bottom[0].shape[1],)
-        self.add_blob(shape, self.filler("filler", 0.25))
-        self.input = Blob(dtype=self.dtype)
-
-    def reshape(self, bottom, top):
-        x = bottom[0]
-        if x.num_axes < 2 or self.blobs[0].shape not in ((), (x.shape[1],)):
-            raise self.error(f"a bottom of shape {x.shape} does not fit slopes of shape "
-                             f"{self.blobs[0].shape}")
-        top[0].reshape_like(x)
-        if x is top[0]:
-            self.input.reshape_like(x)
-        shape = (x.size, 1, 1) if self.param.channel_shared \
-            else (x.shape[0], x.shape[1], x.count(2))
-        self.blocks = Blocks(self.xp, *shape)
-        self.sums = self.blocks.buffer(1)
-
-    def forward(self, bottom, top):
-        x, y = bottom[0].data, top[0].data
-        a, usual = self._slopes()
-
-        def values(at, x, y, *rest):
-            *kept, leak = rest
-            for copy in kept:
-                copy[...] = x
-            if usual:                                      # then a x <= x just where x >= 0
-                self.xp.multiply(x, a[at[1]], out=leak)
-                self.xp.maximum(x, leak, out=y)
-            else:
-                self.xp.minimum(x, 0, out=leak)
-                leak *= a[at[1]]
-                self.xp.maximum(x, 0, out=y)
-                y += leak
-
-        kept = [self.input.data] if bottom[0] is top[0] else []
-        self.blocks.map(values, *self._cut(x, y, *kept), scratch=1)
-
-    def backward(self, top, propagate_down, bottom):
-        (a, usual), sums = self._slopes(), self.sums
-        x = self.input.data if bottom[0] is top[0] else bottom[0].data
-        sums.fill(0)
-
-        def gradient(at, x, dy, dx, low, factor):
-            if self.param_propagate_down[0]:
-                self.xp.minimum(x, 0, out=low)
-                sums[0][at] += self.xp.einsum("ncs,ncs->c", dy, low)
-            if propagate_down[0]:
-                self.xp.greater(x, 0, out=factor)
-                if usual:
-                    self.xp.maximum(factor, a[at[1]], out=factor)
-                else:
-                    self.xp.less_equal(x, 0, out=low)
-                    low *= a[at[1]]
-                    factor += low
-                self.xp.multiply(dy, factor, out=dx)
-
-        self.blocks.map(gradient, *self._cut(x, top[0].diff, bottom[0].diff), scratch=2)
-        if self.param_propagate_down[0]:
-            self.blobs[0].diff += sums[0].sum(axis=0).reshape(self.blobs[0].shape)
-
-    def _slopes(self):
-        """The slopes as a column, and whether all are in 0 .. 1, for which quicker steps do."""
-        a = self.blobs[0].data.reshape(-1, 1)
-        return a, bool(((a >= 0) & (a <= 1)).all())
-
-    def _cut(self, *arrays):
-        return [a.reshape(self.blocks.shape) for a in arrays]
-
-
-@register_layer("MaxMin")
-class MaxMin(Layer):
-    """Sort pairs of slices: an activation that keeps the norm of gradients.
-
-    The axis has C = 2h slices; slice i is paired with slice i + h:
-    bottom[0]  x  (..., C, ...)        top[0]  y  the same
-    forward:   y_i = max(x_i, x_{i+h})     y_{i+h} = min(x_i, x_{i+h})       i = 0 .. h-1
-    backward:  each dy goes where the value came from; on a tie dx = dy, as if x_i were the larger
-    Source: Anil, Lucas and Grosse, ICML 2019, Section 4.2.
-    """
-
-    message = "max_min_param"
-
-    def setup(self, bottom, top):
-        self.swapped = Blob(dtype=bool)
-
-    def reshape(self, bottom, top):
-        x, axis = bottom[0], bottom[0].canonical_axis(self.param.axis)
-        if x.shape[axis] % 2:
-            raise self.error(f"size {x.shape[axis]} of axis {axis} is odd: slices come in pairs")
-        top[0].reshape_like(x)
-        self.outer, self.half = x.count(0, axis), x.count(axis) // 2
-        self.swapped.reshape(self.outer, self.half)
-        self.blocks = Blocks(self.xp, self.outer, self.half, 1)
-
-    def forward(self, bottom, top):
-        def values(at, a, b, larger, smaller, swapped, work):
-            self.xp.less(a, b, out=swapped)
-            self.xp.minimum(a, b, out=work)
-            self.xp.maximum(a, b, out=larger)
-            smaller[...] = work
-
-        self.blocks.map(values, *self._halves(bottom[0].data), *self._halves(top[0].data),
-                        self.swapped.data, scratch=1)
-
-    def backward(self, top, propagate_down, bottom):
-        def gradient(at, larger, smaller, da, db, swapped, both):
-            self.xp.bitwise_xor(larger, smaller, out=both)
-            both *= swapped
-            self.xp.bitwise_xor(larger, both, out=da)      # da may be the memory of `larger`,
-            self.xp.bitwise_xor(smaller, both, out=db)     # db that of `smaller`
-
-        if propagate_down[0]:
-            whole = f"i{self.dtype.itemsize}"              # bits, to be swapped by exclusive or
-            self.blocks.map(gradient, *self._halves(top[0].diff.view(whole)),
-                            *self._halves(bottom[0].diff.view(whole)), self.swapped.data, scratch=1)
-
-    def _halves(self, a):
-        """The first and the second half of the slices, each (outer, half): views."""
-        a = a.reshape(self.outer, 2, self.half)
-        return a[:, 0], a[:, 1]
+    def constants(self):
+        return float(self.exact),

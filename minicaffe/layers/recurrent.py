@@ -4,6 +4,7 @@ import logging
 
 from ..blob import Blob
 from ..primitives.gemm import matmul
+from ..primitives.lstm import lstm_step, lstm_step_back
 from .base import Layer, register_layer
 
 log = logging.getLogger("minicaffe")
@@ -304,52 +305,3 @@ class LSTMUnit(Layer):
             bottom[0].diff[0] = self.dc
         if propagate_down[1]:
             bottom[1].diff[0] = self.dgates
-
-
-def lstm_step(xp, gates, cont, c_before, c, tanh_c, h):
-    """gates (N, 4H): inputs of i, f, o, g, replaced by their values; writes c, tanh(c), h (N, H).
-
-    f contains the factor cont (N, 1). sigmoid(x) = tanh(x / 2) / 2 + 1/2, which can't overflow.
-    """
-    H = c.shape[1]
-    sigmoids = gates[:, :3 * H]
-    sigmoids *= 0.5
-    xp.tanh(gates, out=gates)
-    sigmoids *= 0.5
-    sigmoids += 0.5
-    i, f, o, g = _split(gates)
-    f *= cont
-    xp.multiply(i, g, out=tanh_c)
-    xp.multiply(f, c_before, out=c)
-    c += tanh_c
-    xp.tanh(c, out=tanh_c)
-    xp.multiply(o, tanh_c, out=h)
-
-
-def lstm_step_back(xp, gates, c_before, tanh_c, dh, dc, dgates, work):
-    """From dh and dc (N, H) to dgates (N, 4H), the gradient by the gates' inputs; dc in place.
-
-    dc += dh o (1 - tanh(c)^2)     do' = dh tanh(c) o (1 - o)     di' = dc g i (1 - i)
-    df' = dc c_before f (1 - f)    dg' = dc i (1 - g^2)           then dc = dc f, of c_before
-    """
-    (i, f, o, g), (di, df, do, dg) = _split(gates), _split(dgates)
-    xp.multiply(tanh_c, tanh_c, out=work)
-    xp.subtract(1, work, out=work)
-    work *= o
-    work *= dh
-    dc += work
-    for gate, dgate, *factors in (i, di, g, dc), (f, df, c_before, dc), (o, do, tanh_c, dh):
-        xp.subtract(1, gate, out=dgate)
-        dgate *= gate
-        for factor in factors:
-            dgate *= factor
-    xp.multiply(g, g, out=dg)
-    xp.subtract(1, dg, out=dg)
-    dg *= i
-    dg *= dc
-    dc *= f
-
-
-def _split(gates):
-    H = gates.shape[1] // 4
-    return [gates[:, k * H:(k + 1) * H] for k in range(4)]

@@ -2,9 +2,19 @@
 
 import math
 
+from ..backend import Kernels
 from ..blob import Blob
+from ..primitives.device_loops import channel_sums, entries
 from ..primitives.elementwise import Blocks
 from .base import Layer, register_layer
+
+_VALUES = {"g": "y = g * x;", "b": "y = x + b;", "gb": "y = g * x + b;"}
+_TERMS = {"g": "(double)dy * x", "b": "dy"}
+_SCALE = Kernels("scale", "".join(
+    [entries(f"values_{have}", "x", "y", body, columns=" ".join(have))
+     + entries(f"values_{have}_kept", "x", "y kept", "kept = x; " + body, columns=" ".join(have))
+     for have, body in _VALUES.items()]
+    + [channel_sums(f"sums_{want}", "x dy", [_TERMS[term] for term in want]) for want in _VALUES]))
 
 
 class ScaleShift(Layer):
@@ -60,9 +70,15 @@ class ScaleShift(Layer):
         kept = [self.input.data] if self.keeps_input else []
         self.blocks.map(values, *self._cut(bottom[0].data, top[0].data, *kept))
 
+    def forward_gpu(self, bottom, top):
+        operands, kept = self.operands(bottom), [self.input.data] if self.keeps_input else []
+        function = f"values_{_letters(operands)}" + "_kept" * self.keeps_input
+        self.blocks.launch(_SCALE, function, bottom[0].data, top[0].data, *kept,
+                           *(blob.data for blob in operands if blob is not None))
+
     def backward(self, top, propagate_down, bottom):
         operands, sums = self.operands(bottom), self.sums
-        wanted = [blob is not None and self._wants(blob, bottom, propagate_down) for blob in operands]
+        wanted = self._wanted(operands, bottom, propagate_down)
         g, x = _column(operands[0]), self.input.data if self.keeps_input else bottom[0].data
         sums.fill(0)
 
@@ -85,12 +101,34 @@ class ScaleShift(Layer):
                 else:
                     blob.diff += total.astype(self.dtype)
 
-    def _wants(self, blob, bottom, propagate_down):
-        return propagate_down[1] if blob in bottom else \
-            self.param_propagate_down[self.blobs.index(blob)]
+    def backward_gpu(self, top, propagate_down, bottom):
+        operands, sums = self.operands(bottom), iter(self.sums)
+        wanted = self._wanted(operands, bottom, propagate_down)
+        x, dy = (self.input if self.keeps_input else bottom[0]).data, top[0].diff
+        wanted = [blob if want else None for blob, want in zip(operands, wanted)]
+        if any(wanted):
+            self.blocks.launch_sums(_SCALE, f"sums_{_letters(wanted)}", self.sums, x, dy)
+        for blob in filter(None, wanted):
+            total = self.blocks.write_total if blob in bottom else self.blocks.add_total
+            total(next(sums), blob.diff)
+        if propagate_down[0] and operands[0] is not None:
+            self.blocks.launch(_SCALE, "values_g", dy, bottom[0].diff, operands[0].data)
+        elif propagate_down[0] and bottom[0] is not top[0]:
+            bottom[0].diff[...] = dy
+
+    def _wanted(self, operands, bottom, propagate_down):
+        """Whether the gradients of g and of b are asked for."""
+        return [blob is not None and (propagate_down[1] if blob in bottom else
+                                      self.param_propagate_down[self.blobs.index(blob)])
+                for blob in operands]
 
     def _cut(self, *arrays):
         return [a.reshape(self.blocks.shape) for a in arrays]
+
+
+def _letters(operands):
+    """"g", "b" or "gb": which of the two there are."""
+    return "".join(letter for letter, blob in zip("gb", operands) if blob is not None)
 
 
 def _column(blob):

@@ -1,13 +1,18 @@
 """Arithmetic of single entries: AbsVal, Power, Exp, Log, Clip, Threshold.
 
-All but AbsVal may be in place. Where a gradient needs an input that is overwritten in place, a copy is kept, as Caffe's PReLU does
-(Caffe's Log, Power and Clip give a wrong gradient there).
+All but AbsVal may be in place. Where a gradient needs an input that is overwritten in place, a copy
+is kept, as Caffe's PReLU does (Caffe's Log, Power and Clip give a wrong gradient there).
 """
 
 import math
 
+from ..primitives.device_loops import elementwise_kernels
 from ..primitives.elementwise import scratch_arrays
 from .base import ElementwiseLayer, register_layer
+
+
+_ABS_VAL = elementwise_kernels("abs_val", "y = fabs(x);",
+                               "dx = x > 0 ? dy : x < 0 ? -dy : dy * x;")
 
 
 @register_layer("AbsVal")
@@ -20,6 +25,7 @@ class AbsVal(ElementwiseLayer):
     """
 
     scratch = 1
+    kernels = _ABS_VAL
 
     def setup(self, bottom, top):
         super().setup(bottom, top)
@@ -34,6 +40,15 @@ class AbsVal(ElementwiseLayer):
         self.xp.multiply(dy, sign, out=dx)
 
 
+_POWER = elementwise_kernels("power", parameters="power scale shift rate constant", values="""
+        const Real t = scale * x + shift;
+        y = rate == 0 ? constant : power == 1 ? t : power == 2 ? t * t
+            : power == Real(0.5) ? sqrt(t) : power == -1 ? 1 / t : pow(t, power);""", gradient="""
+        const Real t = scale * x + shift;
+        dx = rate == 0 ? 0 : power == 1 ? dy * rate : power == 2 ? dy * (rate * t)
+            : power == Real(0.5) ? dy * (rate / sqrt(t)) : dy * (rate * pow(t, power - 1));""")
+
+
 @register_layer("Power")
 class Power(ElementwiseLayer):
     """A power of a linear function, p = power, a = scale, b = shift.
@@ -46,6 +61,7 @@ class Power(ElementwiseLayer):
 
     message = "power_param"
     scratch = 1
+    kernels = _POWER
 
     def setup(self, bottom, top):
         super().setup(bottom, top)
@@ -102,6 +118,11 @@ class Power(ElementwiseLayer):
             slope *= rate
             self.xp.multiply(dy, slope, out=dx)
 
+    def constants(self):
+        p = self.param
+        return tuple(map(float, (p.power, p.scale, p.shift, self.rate,
+                                 self._constant() if self.rate == 0 else 0)))
+
 
 def log_of_base(layer):
     """The natural logarithm of exp_param's or log_param's base; -1, the default, stands for e."""
@@ -111,6 +132,10 @@ def log_of_base(layer):
     if not 0 < base < math.inf:
         raise layer.error(f"base {base:g} is neither positive nor -1 (which means e)")
     return math.log(base)
+
+
+_EXP = elementwise_kernels("exp", parameters="inner outer", values="y = outer * exp(inner * x);",
+                           gradient="dx = dy * (inner * y);")
 
 
 @register_layer("Exp")
@@ -124,6 +149,7 @@ class Exp(ElementwiseLayer):
 
     message = "exp_param"
     scratch = 1
+    kernels = _EXP
 
     def setup(self, bottom, top):
         super().setup(bottom, top)
@@ -141,6 +167,14 @@ class Exp(ElementwiseLayer):
         self.xp.multiply(y, self.inner, out=slope)
         self.xp.multiply(dy, slope, out=dx)
 
+    def constants(self):
+        return self.inner, self.outer
+
+
+_LOG = elementwise_kernels("log", parameters="scale shift log_base",
+                           values="y = log(scale * x + shift) * (1 / log_base);",
+                           gradient="dx = dy * (scale / log_base / (scale * x + shift));")
+
 
 @register_layer("Log")
 class Log(ElementwiseLayer):
@@ -154,6 +188,7 @@ class Log(ElementwiseLayer):
     message = "log_param"
     scratch = 1
     needs_input = True
+    kernels = _LOG
 
     def setup(self, bottom, top):
         super().setup(bottom, top)
@@ -176,6 +211,14 @@ class Log(ElementwiseLayer):
         self.xp.divide(p.scale / self.log_base, slope, out=slope)
         self.xp.multiply(dy, slope, out=dx)
 
+    def constants(self):
+        return float(self.param.scale), float(self.param.shift), self.log_base
+
+
+_CLIP = elementwise_kernels("clip", parameters="least most",
+                            values="y = x < least ? least : x > most ? most : x;",
+                            gradient="dx = x >= least && x <= most ? dy : 0;")
+
 
 @register_layer("Clip")
 class Clip(ElementwiseLayer):
@@ -188,6 +231,7 @@ class Clip(ElementwiseLayer):
 
     message = "clip_param"
     needs_input = True
+    kernels = _CLIP
 
     def setup(self, bottom, top):
         super().setup(bottom, top)
@@ -206,6 +250,12 @@ class Clip(ElementwiseLayer):
         within &= flag
         self.xp.multiply(dy, within, out=dx)
 
+    def constants(self):
+        return float(self.param.min), float(self.param.max)
+
+
+_THRESHOLD = elementwise_kernels("threshold", "y = x > threshold;", parameters="threshold")
+
 
 @register_layer("Threshold")
 class Threshold(ElementwiseLayer):
@@ -216,9 +266,13 @@ class Threshold(ElementwiseLayer):
     """
 
     message = "threshold_param"
+    kernels = _THRESHOLD
 
     def values(self, x, y):
         self.xp.greater(x, self.param.threshold, out=y)
+
+    def constants(self):
+        return float(self.param.threshold),
 
     def backward(self, top, propagate_down, bottom):
         if any(propagate_down):

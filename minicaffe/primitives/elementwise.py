@@ -10,11 +10,16 @@ import threading
 
 import numpy as np
 
+from ..backend import Kernels
+from .device_loops import COLUMNS, TOTAL
 from .parallel import for_each
 
 PIECE = 1 << 17              # numbers; smaller ones fit a cache better, but then threads wait
                              # for the interpreter's lock after each call
 _GROUPS = 16                 # at most so many partial sums a channel
+_THREADS = 256               # in a block on the GPU
+_BLOCKS = 2048               # as many as a large GPU holds at a time
+_TERMS = 8                   # that a thread adds up at least, before its block's are added
 _local = threading.local()
 
 
@@ -52,7 +57,8 @@ class Blocks:
 
     A task is a range of channels and a group of outer indices; it goes through its blocks in order.
     Sums over outer and inner are collected in an array (groups, channels), a row a group, so that
-    no two tasks add to the same number: see `buffer`.
+    no two tasks add to the same number: see `buffer`. On the GPU, `launch` and the functions beside
+    it take the place of `map`.
     """
 
     def __init__(self, xp, outer, channels, inner):
@@ -64,6 +70,8 @@ class Blocks:
         self.groups = max(1, min(blocks, _GROUPS // max(1, ranges)))
         self._per_group = -(-blocks // self.groups)
         self._tasks = ranges * self.groups
+        if xp is not np:
+            self._plan_sums()
 
     def buffer(self, count):
         """Room for `count` sums, (count, groups, channels) in double precision; made in reshape."""
@@ -88,3 +96,51 @@ class Blocks:
                     function((group, c), *blocks, *spare)
 
         for_each(task, self._tasks)
+
+    # ---- on the GPU
+
+    def _plan_sums(self):
+        """How sums are shared out to blocks: self.groups pieces a channel, by shapes only."""
+        outer, channels, inner = self.shape
+        if channels == 1 or not outer * inner:
+            outer, inner = min(1, outer * inner), max(1, outer * inner)
+        self._sum_shape = outer, channels, inner
+        width = COLUMNS if inner == 1 else 1
+        self._across = -(-channels // width)
+        terms = outer * inner * width // (_THREADS * _TERMS)
+        self.groups = max(1, min(terms, _BLOCKS // max(1, self._across)))
+
+    def launch(self, kernels, function, *arguments):
+        """Run an `entries` function with columns; the first argument is one of the arrays."""
+        first = arguments[0]
+        blocks = min(-(-first.size // _THREADS), _BLOCKS)
+        kernels.by_blocks(function, first.dtype, blocks, first.size, *self.shape[1:], *arguments)
+
+    def launch_sums(self, kernels, function, sums, *arguments):
+        """Run a `channel_sums` function; sums are (terms, groups, channels), of `buffer`."""
+        kernels.by_blocks(function, arguments[0].dtype, self._across * self.groups,
+                          *self._sum_shape, self.groups, *arguments, sums)
+
+    def add_total(self, sums, target):
+        """target[c] += the sum over groups of sums (groups, channels)."""
+        channels = self.shape[1]
+        _TOTALS("add_total", target.dtype, channels, channels, self.groups, sums, target)
+
+    def write_total(self, sums, target):
+        """target[c] = the sum over groups of sums (groups, channels)."""
+        channels = self.shape[1]
+        _TOTALS("write_total", target.dtype, channels, channels, self.groups, sums, target)
+
+
+_TOTALS = Kernels("totals of channels", TOTAL + """
+extern "C" __global__ void add_total(Index channels, Index groups, const double *sums, Real *target)
+{
+    GRID_LOOP(c, channels) target[c] += (Real)total(sums, 0, groups, channels, c);
+}
+
+extern "C" __global__ void write_total(Index channels, Index groups, const double *sums,
+                                       Real *target)
+{
+    GRID_LOOP(c, channels) target[c] = (Real)total(sums, 0, groups, channels, c);
+}
+""")
