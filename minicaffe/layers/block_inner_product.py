@@ -1,9 +1,15 @@
 """BlockInnerProduct: an inner product whose weight matrix is block diagonal."""
 
+import numpy as np
+
+from ..backend import assign
 from ..blob import Blob
 from ..errors import Error
 from ..fillers import fill
+from ..primitives.channels import add_bias, add_sums
 from ..primitives.gemm import batched_matmul
+from ..primitives.random import start
+from ..primitives.random_order import Order
 from ..proto.caffe_pb2 import TRAIN
 from ..structured.block_diagonal import Layout
 from .base import Layer, register_layer
@@ -41,6 +47,12 @@ class BlockInnerProduct(Layer):
             raise self.error(f"shuffle needs blocks of one number of inputs, block_input_dim is "
                              f"{list(self.layout.inputs)}")
         self.shuffled = Blob(dtype=self.dtype)
+        if p.shuffle == p.BLOCKS and self.phase == TRAIN:
+            self.order = Order(self.xp, len(self.layout.inputs))
+            if self.xp is not np:
+                self.random = Blob((4,), np.uint32)
+                assign(self.random.data, start(self.rng))
+                self.carried = (self.random,)               # into snapshots
 
     def _layout(self, K):
         p = self.param
@@ -68,14 +80,15 @@ class BlockInnerProduct(Layer):
 
     def _fill_blocks(self, weights):
         """Fill each block as a blob of its own, so that fillers see its fan-in and fan-out."""
-        mask = self.xp.ones(weights.shape, bool)
-        for target, keep in zip(self.layout.split(weights.data), self.layout.split(mask)):
+        mask = None
+        for i, target in enumerate(self.layout.split(weights.data)):
             block = Blob(target.shape, self.dtype)
             fill(block, self.param.weight_filler, self.rng, self.error)
             target[...] = block.data
             if block.mask is not None:
-                keep[...] = block.mask
-        if not mask.all():
+                mask = self.xp.ones(weights.shape, bool) if mask is None else mask
+                self.layout.split(mask)[i][...] = block.mask
+        if mask is not None:
             weights.mask = mask
 
     def reshape(self, bottom, top):
@@ -91,7 +104,8 @@ class BlockInnerProduct(Layer):
             self.shuffled.reshape(self.M, K)
 
     def forward(self, bottom, top):
-        x, y = bottom[0].data.reshape(self.M, -1), top[0].data.reshape(self.M, -1)
+        N, K = self.layout.shape
+        x, y = bottom[0].data.reshape(self.M, K), top[0].data.reshape(self.M, N)
         if self.shuffles:
             x = self._shuffle(x)
         w = self.blobs[0].data.reshape(-1)
@@ -99,20 +113,21 @@ class BlockInnerProduct(Layer):
             batched_matmul(self.xp, _inputs(x, group), _blocks(w, group).swapaxes(1, 2),
                            out=_outputs(y, group))
         if self.param.bias_term:
-            y += self.blobs[1].data
+            add_bias(self.xp, y, self.blobs[1].data)
 
     def backward(self, top, propagate_down, bottom):
-        dy = top[0].diff.reshape(self.M, -1)
+        N, K = self.layout.shape
+        dy = top[0].diff.reshape(self.M, N)
         if self.param_propagate_down[0]:
-            x = self.shuffled.data if self.shuffles else bottom[0].data.reshape(self.M, -1)
+            x = self.shuffled.data if self.shuffles else bottom[0].data.reshape(self.M, K)
             dw = self.blobs[0].diff.reshape(-1)
             for group in self.layout.groups:
                 batched_matmul(self.xp, _outputs(dy, group).swapaxes(1, 2), _inputs(x, group),
                                out=_blocks(dw, group), add=True)
         if self.param.bias_term and self.param_propagate_down[1]:
-            self.blobs[1].diff += dy.sum(axis=0)
+            add_sums(self.xp, dy, self.blobs[1].diff)
         if propagate_down[0]:
-            self._input_gradient(dy, bottom[0].diff.reshape(self.M, -1))
+            self._input_gradient(dy, bottom[0].diff.reshape(self.M, K))
 
     def _input_gradient(self, dy, dx):
         target = self.shuffled.diff if self.shuffles else dx
@@ -126,20 +141,22 @@ class BlockInnerProduct(Layer):
     # ---- shuffles: inputs in another order, copied
 
     def _shuffle(self, x):
-        b, shuffled = len(self.layout.inputs), self.shuffled.data
+        b, k = len(self.layout.inputs), self.layout.inputs[0]
+        shuffled, x = self.shuffled.data, x.reshape(self.M, b, k)
         if self.param.shuffle == self.param.CHANNELS:
-            shuffled.reshape(self.M, -1, b)[...] = x.reshape(self.M, b, -1).swapaxes(1, 2)
+            shuffled.reshape(self.M, k, b)[...] = x.swapaxes(1, 2)
         else:
-            self.order = self.xp.asarray(self.rng.permutation(b))
-            shuffled.reshape(self.M, b, -1)[...] = x.reshape(self.M, b, -1)[:, self.order]
+            self.order.draw(self.rng if self.xp is np else self.random.data)
+            self.order.take(x, shuffled.reshape(self.M, b, k))
         return shuffled
 
     def _unshuffle(self, shuffled, dx):
-        b = len(self.layout.inputs)
+        b, k = len(self.layout.inputs), self.layout.inputs[0]
+        dx = dx.reshape(self.M, b, k)
         if self.param.shuffle == self.param.CHANNELS:
-            dx.reshape(self.M, b, -1)[...] = shuffled.reshape(self.M, -1, b).swapaxes(1, 2)
+            dx[...] = shuffled.reshape(self.M, k, b).swapaxes(1, 2)
         else:
-            dx.reshape(self.M, b, -1)[:, self.order] = shuffled.reshape(self.M, b, -1)
+            self.order.put_back(shuffled.reshape(self.M, b, k), dx)
 
 
 def _inputs(x, group):

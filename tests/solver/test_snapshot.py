@@ -36,12 +36,14 @@ def write_data(folder):
 DATA = layer("data", "Data", top="x label", more="""
     transform_param { scale: 0.01 mirror: true crop_size: 3 }
     data_param { backend: NPZ source: "set.npz" batch_size: 5 shuffle: true rand_skip: 3 }""")
-TRAINED = DATA + ip("a", "x", 6) + layer("d", "Dropout", "a", "a") + ip("c", "a") \
+SHUFFLED = layer("b", "BlockInnerProduct", "a", more="""block_inner_product_param {
+    num_output: 6 num_blocks: 3 shuffle: BLOCKS weight_filler { type: "xavier" } }""")
+TRAINED = DATA + ip("a", "x", 6) + layer("d", "Dropout", "a", "a") + SHUFFLED + ip("c", "b") \
     + layer("loss", "SoftmaxWithLoss", "c label")
 
 
 def make(**fields):
-    """A solver of shuffled, cropped and mirrored data with Dropout."""
+    """A solver of shuffled, cropped and mirrored data with Dropout and shuffled blocks."""
     defaults = dict(base_lr=0.01, lr_policy="multistep", gamma=0.5, stepvalue=[3, 5, 8],
                     max_iter=10, test_iter=[2], test_interval=4, weight_decay=0.01,
                     snapshot_prefix="run", snapshot_after_train=False)

@@ -1,0 +1,75 @@
+"""A random order of some blocks of columns, drawn anew each pass, and matrices put in it."""
+
+import numpy as np
+
+from ..backend import Kernels
+from .random import PHILOX_TEXT
+
+# Each block gets a random number, and its rank among them is its place: of equal numbers the first
+# block's is the smaller. All threads go through all numbers, which they draw again, 256 at a time.
+KERNELS = Kernels("random order", PHILOX_TEXT + """
+__device__ unsigned number(const unsigned *state, unsigned pass, Index block)
+{
+    return philox(state[0], state[1], block / 4, pass).word[block % 4];
+}
+
+extern "C" __global__ void draw(Index blocks, unsigned *state, Index *order, Index *place)
+{
+    __shared__ unsigned numbers[256];
+    const unsigned pass = begin_pass(state);
+    const Index mine = blockIdx.x * (Index)blockDim.x + threadIdx.x;
+    const unsigned number_of_mine = number(state, pass, mine);
+    Index rank = 0;
+    for (Index first = 0; first < blocks; first += 256) {
+        __syncthreads();
+        numbers[threadIdx.x] = number(state, pass, first + threadIdx.x);
+        __syncthreads();
+        for (Index i = 0; i < 256 && first + i < blocks; ++i)
+            rank += numbers[i] < number_of_mine || (numbers[i] == number_of_mine && first + i < mine);
+    }
+    if (mine < blocks) {
+        order[rank] = mine;
+        place[mine] = rank;
+    }
+}
+
+extern "C" __global__ void take(Index n, Index blocks, Index width, const Index *order,
+                                const Real *x, Real *y)
+{
+    GRID_LOOP(i, n) {
+        const Index row = i / (blocks * width), block = i / width % blocks;
+        y[i] = x[(row * blocks + order[block]) * width + i % width];
+    }
+}
+""")
+
+
+class Order:
+    """An order p of b blocks, at first their own: place i of it holds block p(i)."""
+
+    def __init__(self, xp, blocks):
+        self.xp, self.blocks = xp, blocks
+        self._order, self._place = (xp.arange(blocks) for _ in range(2))
+
+    def draw(self, source):
+        """Take another order, from a Generator, or on the GPU from a state (see random.py)."""
+        if self.xp is np:
+            self._order[...] = source.permutation(self.blocks)
+            self._place[self._order] = np.arange(self.blocks)
+        else:
+            KERNELS.by_blocks("draw", np.float32, -(-self.blocks // 256), self.blocks, source,
+                              self._order, self._place)
+
+    def take(self, x, out):
+        """out[:, i] = x[:, p(i)] for arrays (M, b, k), C-contiguous."""
+        self._take(x, self._order, out)
+
+    def put_back(self, y, out):
+        """out[:, p(i)] = y[:, i]: the inverse, and the gradient, of take."""
+        self._take(y, self._place, out)
+
+    def _take(self, x, order, out):
+        if self.xp is np:
+            np.take(x, order, axis=1, out=out, mode="clip")          # "raise" would make a copy
+        else:
+            KERNELS("take", x.dtype, x.size, x.size, self.blocks, x.shape[2], order, x, out)
