@@ -15,6 +15,7 @@ def run(scores, labels, num_top=2, **fields):
     layer, bottom, top = make_layer("Accuracy", [scores.shape, labels.shape], num_top=num_top,
                                     values={0: scores, 1: labels}, **fields)
     layer.forward(bottom, top)
+    layer.check_device()
     return [to_numpy(t.data) for t in top]
 
 

@@ -112,6 +112,10 @@ def test_softmax_loss_names_a_wrong_label(label, fields):
     with pytest.raises(LayerError, match=rf"label {label:g} at index \(2,\) of bottom\[1\] is not "
                        "a whole number from 0 to 2"):
         layer.forward(bottom, top)
+        layer.check_device()
+    bottom[1].data = [0, 1, 0, 2]
+    layer.forward(bottom, top)
+    layer.check_device()                                  # it is said once
 
 
 def test_softmax_loss_names_the_place_of_a_wrong_label_in_a_picture():
@@ -120,6 +124,7 @@ def test_softmax_loss_names_the_place_of_a_wrong_label_in_a_picture():
     layer, bottom, top = softmax_loss((2, 5, 3, 4), (2, 3, 4), labels=labels, ignore_label=255)
     with pytest.raises(LayerError, match=r"label 12 at index \(1, 2, 0\).*or the ignore_label 255"):
         layer.forward(bottom, top)
+        layer.check_device()
 
 
 def test_softmax_loss_needs_as_many_labels_as_samples():

@@ -171,6 +171,16 @@ def test_errors(xp, tmp_path):
             layer.backward(top, [j == i for j in range(3)], bottom)
 
 
+@pytest.mark.parametrize("label", [3, -1, 1.5, np.nan])
+@pytest.mark.parametrize("type_name", ["MultinomialLogisticLoss", "InfogainLoss"])
+def test_a_wrong_label_is_named(xp, type_name, label):
+    shapes = [(4, 3), (4,), (3, 3)][:3 if type_name == "InfogainLoss" else 2]
+    layer, bottom, top = make_layer(type_name, shapes, xp=xp, values={1: [0, 1, label, 7]})
+    with pytest.raises(LayerError, match=rf"label {label:g} at index \(2,\).* from 0 to 2"):
+        layer.forward(bottom, top)
+        layer.check_device()
+
+
 # ---- label smoothing of SoftmaxWithLoss
 
 @pytest.mark.parametrize("e", [0.1, 0.5])

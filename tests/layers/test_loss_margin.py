@@ -91,5 +91,6 @@ def test_hinge_loss_errors(xp):
     layer, bottom, top = make_layer("HingeLoss", [(2, 4), (2,)], xp=xp, values={1: [0, 4]})
     with pytest.raises(LayerError, match="label 4 at index .* whole number from 0 to 3"):
         layer.forward(bottom, top)
+        layer.check_device()
     with pytest.raises(LayerError, match="labels .* have no gradient"):
         layer.backward(top, [False, True], bottom)

@@ -83,9 +83,11 @@ def test_index_out_of_range(xp, index):
     layer, bottom, top = reindex(xp, [0, index])
     with pytest.raises(LayerError, match=r"BatchReindex\): index .* at \(1,\) .* from 0 to 3"):
         layer.forward(bottom, top)
+        layer.check_device()
     layer, bottom, top = embed(xp, (2, 2), indices=[[0, 0], [index, 0]], input_dim=4)
     with pytest.raises(LayerError, match=r"Embed\): index .* at \(1, 0\) .* from 0 to 3"):
         layer.forward(bottom, top)
+        layer.check_device()
 
 
 def test_batch_reindex_errors(xp):
