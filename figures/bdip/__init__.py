@@ -1,0 +1,1 @@
+"""Nesky and Stout, Neural networks with block diagonal inner product layers (2020)."""

@@ -1,0 +1,104 @@
+"""A training run as figures ask for it, and the key under which its results are kept."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from minicaffe import backend
+from minicaffe.datasets import open_dataset
+from minicaffe.proto import caffe_pb2, text
+
+# part of every key; goes up when a change of the package alters what a training run computes
+ARITHMETIC = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training run and what is measured in it.
+
+    name            for people; not part of the key
+    net, solver     texts of prototxt; the solver's without net, tests and snapshots
+    seed            random_seed
+    layers          whose blob 0 is watched: variance, singular values, Eq. 4's terms, final weights
+    record          iterations between two such measurements
+    test            iterations between two tests
+    test_batches    of the TEST net, a test
+    train_batches   the same net on the training data, a test; 0: not measured
+    final_train_batches   the same, at the end
+    """
+
+    name: str
+    net: str
+    solver: str
+    seed: int
+    layers: tuple = ("ip1", "ip2")
+    record: int = 100
+    test: int = 500
+    test_batches: int = 100
+    train_batches: int = 0
+    final_train_batches: int = 0
+
+    def net_param(self):
+        """The net as a NetParameter, without its name, which changes nothing."""
+        net = text.parse(self.net, caffe_pb2.NetParameter, f"net of '{self.name}'")
+        net.ClearField("name")
+        return net
+
+    def solver_param(self):
+        """The solver as a SolverParameter."""
+        return text.parse(self.solver, caffe_pb2.SolverParameter, f"solver of '{self.name}'")
+
+    @functools.cached_property
+    def key(self):
+        """20 hexadecimal digits that stand for everything the run's result depends on."""
+        known = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        known.update(name=None, net=text.to_text(self.net_param()), arithmetic=ARITHMETIC,
+                     solver=text.to_text(self.solver_param()), data=_data(self.net_param()))
+        if backend.mode() != "cpu":
+            known["mode"] = backend.mode()
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:20]
+
+    @property
+    def iterations(self):
+        return self.solver_param().max_iter
+
+    @property
+    def folder(self):
+        """Where the run's results, snapshots and log are kept."""
+        return cache_folder() / self.key
+
+
+def cache_folder():
+    """$MINICAFFE_CACHE, or ~/.cache/minicaffe."""
+    return Path(os.environ.get("MINICAFFE_CACHE") or Path.home() / ".cache" / "minicaffe")
+
+
+def data_layers(net):
+    """(Data layer, "train" or "test") of a NetParameter's; by phase where no split is given."""
+    for layer in net.layer:
+        if layer.type == "Data":
+            training = any(rule.phase == caffe_pb2.TRAIN for rule in layer.include)
+            yield layer, layer.data_param.split or ("train" if training else "test")
+
+
+def _data(net):
+    """What identifies the data of a net: a digest of each data set, whatever its format."""
+    params = [(layer.data_param, split) for layer, split in data_layers(net)]
+    return [digest(p.DB.Name(p.backend), p.source, split) for p, split in params]
+
+
+@functools.lru_cache(maxsize=None)
+def digest(backend, source, split):
+    """The SHA-256 of all images and labels of a data set, in order."""
+    data_set, sha = open_dataset(backend, source, split), hashlib.sha256()
+    for start in range(0, len(data_set), 1000):
+        images, labels = data_set.read(np.arange(start, min(start + 1000, len(data_set))))
+        sha.update(np.ascontiguousarray(images))
+        sha.update(np.ascontiguousarray(labels))
+    data_set.close()
+    return sha.hexdigest()

@@ -1,0 +1,161 @@
+"""Training the runs that figures need: once, side by side, going on after an interruption."""
+
+import concurrent.futures
+import contextlib
+import fcntl
+import multiprocessing
+import os
+import re
+import time
+
+import numpy as np
+
+from minicaffe.errors import Error
+from minicaffe.files import atomic_write
+from minicaffe.proto import caffe_pb2
+from minicaffe.solver import get_solver
+
+from .recording import Recording
+from .runs import data_layers
+
+SNAPSHOT = 1000              # iterations between two snapshots
+_THREADS = {"MINICAFFE_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1"}
+
+
+def load(run):
+    """The arrays of a finished run by name (see Recording), or None."""
+    path = run.folder / "result.npz"
+    if not path.is_file():
+        return None
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def obtain(runs, jobs=1, say=print):
+    """Train whatever of `runs` isn't in the cache.
+
+    With several jobs each run has a process and one thread of its own. Interrupted, even by
+    kill -9, the same call goes on from the last snapshots and ends in the same bits.
+    """
+    missing = [run for run in {run.key: run for run in runs}.values() if load(run) is None]
+    if not missing:
+        return
+    say(f"{len(missing)} training runs to do, {jobs} at a time; logs in {missing[0].folder.parent}")
+    if jobs == 1:
+        for run in missing:
+            say(f"{run.name}: {train(run) / 60:.1f} minutes")
+        return
+    os.environ.update(_THREADS)                  # for the processes that start now
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(jobs, context) as pool:
+        waiting = {pool.submit(train, run): run for run in missing}
+        for done in concurrent.futures.as_completed(waiting):
+            say(f"{waiting[done].name}: {done.result() / 60:.1f} minutes")
+
+
+def train(run):
+    """Train one run, from its last snapshot if there is one; returns the seconds it took in all.
+
+    A second process that asks for the same run waits for the first.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with open(run.folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (finished := load(run)) is not None:
+            return float(finished["seconds"])
+        with open(run.folder / "log.txt", "a") as log:
+            def say(line):
+                print(time.strftime("%H:%M:%S"), line, file=log, flush=True)
+            return _train(run, say)
+
+
+def _train(run, log):
+    solver = get_solver(_param(run))
+    with contextlib.closing(solver):
+        rows, seconds = _resume(run, solver)
+        log(f"{run.name}: from iteration {solver.iter}")
+        recording, start = Recording(run, solver, rows), time.monotonic() - seconds
+        while True:
+            if solver.iter % run.record == 0 or solver.iter == run.iterations:
+                recording.measure()
+            if solver.iter % run.test == 0 or solver.iter == run.iterations:
+                seconds = time.monotonic() - start
+                log(f"iteration {solver.iter}, {seconds:.0f} s: {recording.test()}")
+            if solver.iter == run.iterations:
+                break
+            due = min(n - solver.iter % n for n in (run.record, run.test, SNAPSHOT))
+            solver.step(min(due, run.iterations - solver.iter))
+            if solver.iter % SNAPSHOT == 0 and solver.iter < run.iterations:
+                _snapshot(run, solver, recording, time.monotonic() - start)
+        recording.finish()
+        seconds = time.monotonic() - start
+        _save(run.folder / "result.npz", {**recording.as_dict(), "seconds": seconds})
+        log(f"done in {seconds / 60:.1f} minutes")
+    _forget_snapshots(run, before=np.inf)
+    return seconds
+
+
+def _param(run):
+    """The SolverParameter with its nets in it; snapshots and tests are taken by hand."""
+    param, net = run.solver_param(), run.net_param()
+    param.train_net_param.CopyFrom(net)
+    param.test_net_param.add().CopyFrom(net)
+    param.test_iter.append(run.test_batches)
+    if run.train_batches or run.final_train_batches:
+        param.test_net_param.add().CopyFrom(_on_training_data(net, run.name))
+        param.test_iter.append(run.train_batches)
+    param.test_interval, param.test_initialization = run.iterations + 1, False
+    param.random_seed, param.snapshot_after_train = run.seed, False
+    param.snapshot_prefix = str(run.folder / "state")
+    return param
+
+
+def _on_training_data(net, name):
+    """The net whose TEST phase reads the training data, in the TEST phase's batches."""
+    changed = caffe_pb2.NetParameter()
+    changed.CopyFrom(net)
+    layers = list(data_layers(changed))
+    training = [(layer, split) for layer, split in layers if split == "train"]
+    others = [layer for layer, split in layers if split != "train"]
+    if not training or len(others) != 1:
+        raise Error(f"net of '{name}': needs a Data layer for training and one for testing")
+    source, split = training[0]
+    others[0].data_param.source, others[0].data_param.split = source.data_param.source, split
+    return changed
+
+
+def _snapshot(run, solver, recording, seconds):
+    """Write the arrays recorded so far, then the state: alone it would not be gone on from."""
+    _save(run.folder / f"state_iter_{solver.iter}.npz", {**recording.as_dict(), "seconds": seconds})
+    solver.snapshot()
+    _forget_snapshots(run, before=solver.iter)
+
+
+def _resume(run, solver):
+    """Restore the last snapshot; returns its rows and seconds, or (None, 0)."""
+    states = {_iteration(path): path for path in run.folder.glob("state_iter_*.solverstate")}
+    for iteration in sorted(states, reverse=True):
+        recorded = run.folder / f"state_iter_{iteration}.npz"
+        if recorded.is_file():
+            solver.restore(str(states[iteration]))
+            with np.load(recorded) as arrays:
+                rows = {name: arrays[name] for name in arrays.files}
+            return rows, float(rows.pop("seconds"))
+    return None, 0.0
+
+
+def _forget_snapshots(run, before):
+    for path in run.folder.glob("state_iter_*"):
+        if _iteration(path) < before:
+            path.unlink()
+
+
+def _iteration(path):
+    return int(re.match(r"state_iter_(\d+)", path.name).group(1))
+
+
+def _save(path, arrays):
+    """Write an .npz file, whole or not at all."""
+    with atomic_write(path) as file:
+        np.savez_compressed(file, **arrays)

@@ -1,0 +1,168 @@
+"""Cached runs: their keys, what they record, going on after a kill in the same bits."""
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from figures.frame import training
+from figures.frame.runs import Run
+from minicaffe.analysis.spectra import singular_values
+from minicaffe.errors import Error
+from minicaffe.solver.base import Solver
+
+NET = """name: "small"
+layer {{ name: "d" type: "Data" top: "data" top: "label" include {{ phase: TRAIN }}
+  data_param {{ source: "{folder}/train.npz" batch_size: 8 backend: NPZ shuffle: true }} }}
+layer {{ name: "d" type: "Data" top: "data" top: "label" include {{ phase: TEST }}
+  data_param {{ source: "{folder}/test.npz" batch_size: 10 backend: NPZ }} }}
+layer {{ name: "drop" type: "Dropout" bottom: "data" top: "data" }}
+layer {{ name: "ip1" type: "BlockInnerProduct" bottom: "data" top: "ip1"
+  block_inner_product_param {{ num_output: 6 num_blocks: 2 weight_filler {{ type: "xavier" }} }} }}
+layer {{ name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
+  inner_product_param {{ num_output: 3 weight_filler {{ type: "xavier" }} }} }}
+layer {{ name: "accuracy" type: "Accuracy" bottom: "ip2" bottom: "label" top: "accuracy"
+  include {{ phase: TEST }} }}
+layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }}
+"""
+SOLVER = 'base_lr: 0.1 momentum: 0.9 lr_policy: "fixed" max_iter: 45'
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A short run, its data and an empty cache."""
+    rng = np.random.default_rng(0)
+    for split, count in ("train", 40), ("test", 20):
+        labels = rng.integers(3, size=count)
+        images = rng.normal(size=(count, 1, 2, 2)).astype(np.float32) + labels[:, None, None, None]
+        np.savez(tmp_path / f"{split}.npz", images=images, labels=labels)
+    monkeypatch.setenv("MINICAFFE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(training, "SNAPSHOT", 20)
+    return Run("a run", NET.format(folder=tmp_path), SOLVER, seed=3, record=5, test=15,
+               test_batches=2, train_batches=2, final_train_batches=5)
+
+
+def test_what_is_recorded(run):
+    training.obtain([run], say=lambda line: None)
+    result = training.load(run)
+    assert_array_equal(result["record_iterations"], np.arange(0, 50, 5))
+    assert_array_equal(result["test_iterations"], [0, 15, 30, 45])
+    assert result["test_accuracy"][-1] > result["test_accuracy"][0]
+    assert len(result["train_accuracy"]) == 4 and 0.3 < result["final_train_accuracy"] <= 1
+    weights = result["ip1.weights"]
+    assert weights.shape == (2, 3, 2)
+    assert_allclose(result["ip1.variance"][-1], weights.astype(float).var(), rtol=1e-12)
+    assert_allclose(result["ip1.singular_values"][-1], singular_values(weights), rtol=1e-6)
+    assert_array_equal(result["ip2.iterations"], np.arange(0, 45, 5))
+    assert_allclose(result["ip2.step_variance"], result["ip2.variance"][:-1], rtol=1e-12)
+    assert not list(run.folder.glob("state_*"))
+    assert "iteration 45" in (run.folder / "log.txt").read_text()
+
+
+def test_training_accuracy_is_of_training_data(run, tmp_path):
+    """A test set of the training data gives the same accuracy."""
+    data = np.load(tmp_path / "train.npz")
+    result = {}
+    for folder in "", "same":
+        changed = run
+        if folder:
+            np.savez(tmp_path / "test.npz", images=data["images"], labels=data["labels"])
+            changed = dataclasses.replace(run, name="b", test_batches=4, final_train_batches=4)
+        training.train(changed)
+        result[folder] = training.load(changed)
+    assert result["same"]["final_train_accuracy"] == result["same"]["test_accuracy"][-1]
+    assert result[""]["test_accuracy"][-1] != result["same"]["test_accuracy"][-1]
+
+
+def test_a_second_call_trains_nothing(run, monkeypatch):
+    training.train(run)
+    said = []
+    monkeypatch.setattr(training, "get_solver", None)
+    training.obtain([run, run], jobs=2, say=said.append)
+    assert not said
+    assert training.train(run) == float(training.load(run)["seconds"])
+
+
+def test_a_run_cut_off_goes_on_in_the_same_bits(run, tmp_path, monkeypatch):
+    training.train(run)
+    whole, plain_step = training.load(run), Solver.step
+    monkeypatch.setenv("MINICAFFE_CACHE", str(tmp_path / "cut"))
+
+    def cut(solver, count):
+        if solver.iter >= 25:
+            raise KeyboardInterrupt
+        plain_step(solver, count)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Solver, "step", cut)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(run)
+    assert {path.name for path in run.folder.glob("state_*.npz")} == {"state_iter_20.npz"}
+    training.train(run)
+    resumed = training.load(run)
+    assert "from iteration 20" in (run.folder / "log.txt").read_text()
+    assert set(resumed) == set(whole)
+    for name in set(whole) - {"seconds"}:
+        assert_array_equal(resumed[name], whole[name], err_msg=name)
+
+
+def test_kill_9(run):
+    """A process killed in the middle leaves no lock and nothing half written."""
+    slow = dataclasses.replace(run, solver=SOLVER.replace("45", "400000"))
+    process = multiprocessing.get_context("spawn").Process(target=training.train, args=(slow,))
+    process.start()
+    deadline = time.monotonic() + 60
+    while not list(slow.folder.glob("state_iter_*.solverstate")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert training.load(slow) is None
+    solver = training.get_solver(training._param(slow))
+    rows, seconds = training._resume(slow, solver)
+    solver.close()
+    assert solver.iter >= 1000 and seconds > 0
+    assert rows["record_iterations"][-1] == solver.iter - slow.record
+
+
+def test_a_state_without_its_rows_is_not_gone_on_from(run):
+    run.folder.mkdir(parents=True)
+    (run.folder / "state_iter_20.solverstate").write_bytes(b"damaged")
+    training.train(run)
+    assert "from iteration 0" in (run.folder / "log.txt").read_text()
+
+
+def test_side_by_side(run):
+    runs = [run, dataclasses.replace(run, name="b", seed=4)]
+    said = []
+    training.obtain(runs, jobs=2, say=said.append)
+    first, second = map(training.load, runs)
+    assert len(said) == 3 and (first["ip1.weights"] != second["ip1.weights"]).any()
+
+
+def test_key_depends_on_what_matters(run, tmp_path):
+    renamed = run.net.replace('"small"', '"other"')
+    assert dataclasses.replace(run, name="b", net=renamed).key == run.key
+    commented = dataclasses.replace(run, net="# a comment\n" + run.net)
+    assert commented.key == run.key
+    for change in {"seed": 4}, {"record": 6}, {"solver": SOLVER + " weight_decay: 1"}, \
+            {"net": run.net.replace("num_blocks: 2", "num_blocks: 1")}:
+        assert dataclasses.replace(run, **change).key != run.key
+    data = np.load(tmp_path / "train.npz")
+    images = data["images"].copy()
+    images[7] += 1
+    (tmp_path / "new").mkdir()
+    np.savez(tmp_path / "new/train.npz", images=images, labels=data["labels"])
+    np.savez(tmp_path / "new/test.npz", **np.load(tmp_path / "test.npz"))
+    assert dataclasses.replace(run, net=NET.format(folder=tmp_path / "new")).key != run.key
+
+
+def test_a_net_without_training_data(run):
+    for there, instead in ("phase: TEST", "phase: TRAIN"), ("phase: TRAIN", "phase: TEST"):
+        unfit = run.net.replace(there, instead, 1)
+        with pytest.raises(Error):
+            training.train(dataclasses.replace(run, net=unfit))
