@@ -11,7 +11,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 # a file imports only lower levels ...
 LEVELS = {"errors": 0, "backend": 0, "files": 0, "registry": 0,
           "blob": 1, "cli": 1, "proto": 1, "primitives": 1, "structured": 1, "datasets": 1,
-          "fillers": 2, "pruning": 2, "net_spec": 2, "io": 2,
+          "fillers": 2, "pruning": 2, "net_spec": 2, "nets": 2, "io": 2,
           "layers": 3, "coord_map": 3,
           "net": 4,
           "solver": 5, "analysis": 5, "classifier": 5,

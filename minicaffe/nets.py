@@ -1,0 +1,154 @@
+"""Nets named by the blocks of their inner product layers, as NetParameters.
+
+(b1,...,bn)-BDm is a net of m layers with weights whose last n are inner products, of b1, ..., bn
+diagonal blocks; one block is the dense InnerProduct.
+
+    from minicaffe import nets
+    from minicaffe.proto import text
+    text.write(nets.lenet((100, 10)), "lenet_100_10_bd4.prototxt")
+
+Source: Nesky and Stout, Neural Comput. Appl. 32 (2020), Section 4.
+"""
+
+from .errors import Error
+from .proto import caffe_pb2
+
+LEARNING = ("Convolution", "Deconvolution", "InnerProduct", "BlockInnerProduct")
+XAVIER = {"type": "xavier"}
+
+
+def net_name(blocks, layers):
+    """The name of a net of that many layers: (10,1)-BD4."""
+    return f"({','.join(map(str, blocks))})-BD{layers}"
+
+
+def with_blocks(net, blocks, shuffle="NONE"):
+    """A copy of a NetParameter whose InnerProduct layers have so many diagonal blocks, by order.
+
+    blocks      a number for each InnerProduct layer; 1 leaves it as it is
+    shuffle     of the block diagonal ones: NONE, BLOCKS or CHANNELS
+    Blocks are added to the net's name: "LeNet (100,10)-BD4". Raises Error where there are more or
+    fewer numbers than layers, and for transposed weights.
+    """
+    result = caffe_pb2.NetParameter()
+    result.CopyFrom(net)
+    layers = [layer for layer in result.layer if layer.type == "InnerProduct"]
+    if len(layers) != len(blocks):
+        raise Error(f"{len(blocks)} numbers of blocks are given for {len(layers)} InnerProduct "
+                    f"layers: {', '.join(layer.name for layer in layers) or 'none'}")
+    if any(number != 1 for number in blocks):
+        count = sum(layer.type in LEARNING for layer in result.layer)
+        result.name = f"{net.name} {net_name(blocks, count)}".strip()
+    for layer, number in zip(layers, blocks):
+        if number != 1:
+            _make_block_diagonal(layer, number, shuffle)
+    return result
+
+
+def _make_block_diagonal(layer, blocks, shuffle):
+    old, new = layer.inner_product_param, layer.block_inner_product_param
+    if old.transpose:
+        raise Error(f"layer '{layer.name}': transposed weights can't be made block diagonal")
+    new.num_output, new.num_blocks = old.num_output, blocks
+    for field in "bias_term", "axis":
+        if old.HasField(field):
+            setattr(new, field, getattr(old, field))
+    for field in "weight_filler", "bias_filler":
+        if old.HasField(field):
+            getattr(new, field).CopyFrom(getattr(old, field))
+    if shuffle != "NONE":
+        new.shuffle = new.Shuffle.Value(shuffle)
+    layer.type = "BlockInnerProduct"
+    layer.ClearField("inner_product_param")
+
+
+def lenet(blocks=(1, 1), shuffle="NONE"):
+    """LeNet-5 of Caffe's MNIST example: prototxt/lenet/train_test.prototxt with blocks in ip1, ip2.
+
+    ip1 is (500, 800), ip2 (10, 500): (10, 1) and (100, 10) are the paper's nets.
+    """
+    net = _mnist("LeNet")
+    net.learn("Convolution", "conv1", XAVIER, num_output=20, kernel_size=[5], stride=[1])
+    net.add("Pooling", "pool1", pooling_param={"pool": "MAX", "kernel_size": 2, "stride": 2})
+    net.learn("Convolution", "conv2", XAVIER, num_output=50, kernel_size=[5], stride=[1])
+    net.add("Pooling", "pool2", pooling_param={"pool": "MAX", "kernel_size": 2, "stride": 2})
+    net.learn("InnerProduct", "ip1", XAVIER, num_output=500)
+    net.add_in_place("ReLU", "relu1")
+    net.learn("InnerProduct", "ip2", XAVIER, num_output=10)
+    return with_blocks(net.finished(), blocks, shuffle)
+
+
+def cuda_convnet(blocks=(1, 1), shuffle="NONE"):
+    """Caffe's quick net: prototxt/cuda_convnet/quick_train_test.prototxt with blocks in ip1, ip2.
+
+    ip1 is (64, 1024), ip2 (10, 64): (8, 1) and (64, 2) are the paper's nets.
+    """
+    net = _Chain("CIFAR10_quick", "cifar", {"mean_value": [125.3, 123.0, 113.9]},
+                 {"source": "cifar-10-batches-bin", "backend": "CIFAR"},
+                 {"TRAIN": {"split": "train", "batch_size": 100},
+                  "TEST": {"split": "test", "batch_size": 100}})
+    for i, (outputs, std) in enumerate([(32, 1e-4), (32, 0.01), (64, 0.01)], 1):
+        net.learn("Convolution", f"conv{i}", {"type": "gaussian", "std": std}, num_output=outputs,
+                  pad=[2], kernel_size=[5], stride=[1])
+        pooling = {"pool": "AVE" if i > 1 else "MAX", "kernel_size": 3, "stride": 2}
+        if i > 1:
+            net.add_in_place("ReLU", f"relu{i}")
+        net.add("Pooling", f"pool{i}", pooling_param=pooling)
+        if i == 1:
+            net.add_in_place("ReLU", "relu1")
+    for i, outputs in (1, 64), (2, 10):
+        net.learn("InnerProduct", f"ip{i}", {"type": "gaussian", "std": 0.1}, num_output=outputs)
+    return with_blocks(net.finished(), blocks, shuffle)
+
+
+def inner_products(outputs, blocks=None, shuffle="NONE"):
+    """A net of inner products only, on MNIST: ip1, relu1, ip2 ... with so many outputs each.
+
+    blocks: of each; default 1. The paper's nets are (980, 10) with blocks (49, 1), and
+    (500, 500, 10) with blocks (1, 100, 1).
+    """
+    net = _mnist("inner products " + "-".join(map(str, outputs)))
+    for i, number in enumerate(outputs, 1):
+        if i > 1:
+            net.add_in_place("ReLU", f"relu{i - 1}")
+        net.learn("InnerProduct", f"ip{i}", XAVIER, num_output=number)
+    return with_blocks(net.finished(), (1,) * len(outputs) if blocks is None else blocks, shuffle)
+
+
+def _mnist(name):
+    return _Chain(name, "mnist", {"scale": 1 / 256}, {"backend": "IDX"},
+                  {"TRAIN": {"source": "mnist/train", "batch_size": 64},
+                   "TEST": {"source": "mnist/t10k", "batch_size": 100}})
+
+
+class _Chain:
+    """A net in the making, each layer on top of the one before; data and label come first."""
+
+    def __init__(self, name, data, transform, fields, fields_of_phase):
+        self.param, self.last = caffe_pb2.NetParameter(name=name), "data"
+        for phase, more in fields_of_phase.items():
+            self.param.layer.add(name=data, type="Data", top=["data", "label"],
+                                 include=[{"phase": phase}], transform_param=transform,
+                                 data_param={**fields, **more})
+
+    def add(self, type_name, name, **fields):
+        self.param.layer.add(name=name, type=type_name, bottom=[self.last], top=[name], **fields)
+        self.last = name
+
+    def add_in_place(self, type_name, name):
+        self.param.layer.add(name=name, type=type_name, bottom=[self.last], top=[self.last])
+
+    def learn(self, type_name, name, filler, **fields):
+        """A layer of weights and biases, which learn at twice the weights' rate."""
+        message = {"Convolution": "convolution_param", "InnerProduct": "inner_product_param"}
+        fields.update(weight_filler=filler, bias_filler={"type": "constant"})
+        self.add(type_name, name, param=[{"lr_mult": 1}, {"lr_mult": 2}],
+                 **{message[type_name]: fields})
+
+    def finished(self):
+        """The NetParameter, with accuracy (TEST) and loss on top."""
+        self.param.layer.add(name="accuracy", type="Accuracy", bottom=[self.last, "label"],
+                             top=["accuracy"], include=[{"phase": "TEST"}])
+        self.param.layer.add(name="loss", type="SoftmaxWithLoss", bottom=[self.last, "label"],
+                             top=["loss"])
+        return self.param
