@@ -1,5 +1,8 @@
 """Matrix products: cut into pieces that threads share on the CPU, one cuBLAS call on the GPU."""
 
+import functools
+import math
+
 import numpy as np
 
 from .. import backend
@@ -217,13 +220,20 @@ def gemm_arguments(a, b, out):
     Raises Error for views with no unit step within rows or columns, for overlapping rows,
     and for types or shapes that don't fit.
     """
-    *_, m, k = a.shape
-    *_, n = b.shape
-    batch = out.shape[0] if out.ndim == 3 else 1
-    if out.shape[-2:] != (m, n) or b.shape[-2] != k or not a.dtype == b.dtype == out.dtype:
-        raise Error(f"a product of {a.dtype} {a.shape} by {b.dtype} {b.shape} can't be "
-                    f"written to {out.dtype} {out.shape}")
-    views = [_blas_view(array, batch) for array in (a, b, out)]
+    return _arguments((a.shape, a.strides, a.dtype), (b.shape, b.strides, b.dtype),
+                      (out.shape, out.strides, out.dtype))
+
+
+@functools.lru_cache(maxsize=1 << 12)     # a training step asks for the same ones again and again
+def _arguments(a, b, out):
+    """gemm_arguments of three (shape, strides, dtype)."""
+    (a_shape, _, _), (b_shape, _, _), (out_shape, _, _) = a, b, out
+    (m, k), n = a_shape[-2:], b_shape[-1]
+    batch = out_shape[0] if len(out_shape) == 3 else 1
+    if out_shape[-2:] != (m, n) or b_shape[-2] != k or not a[2] == b[2] == out[2]:
+        raise Error(f"a product of {a[2]} {a_shape} by {b[2]} {b_shape} can't be written to "
+                    f"{out[2]} {out_shape}")
+    views = [_blas_view(*array, batch) for array in (a, b, out)]
     if batch > 1 and not views[2][2]:
         raise Error(f"the {batch} products of a batch can't be written to one place")
     steps = [view[1:] for view in views]
@@ -232,22 +242,20 @@ def gemm_arguments(a, b, out):
     return (True, (views[1][0], views[0][0]), (n, m, k), [steps[1], steps[0], steps[2]], batch)
 
 
-def _blas_view(array, batch):
+def _blas_view(shape, strides, dtype, batch):
     """(whether it is column-major, leading dimension, step in the batch) of a matrix or a batch.
 
     The steps along axes of size 1 may be anything and are not looked at.
     """
-    rows, columns = array.shape[-2:]
-    down, across = (step // array.itemsize for step in array.strides[-2:])
-    step = 0
-    if array.ndim == 3 and array.shape[0] > 1:
-        step = array.strides[0] // array.itemsize
-    if array.ndim == 3 and array.shape[0] not in (1, batch) or step < 0:
-        raise Error(f"a batch of {batch} products can't take an array of shape "
-                    f"{array.shape} and strides {array.strides}")
-    if (across == 1 or columns <= 1) and (rows <= 1 or down >= max(1, columns)):
-        return 0, down if rows > 1 else max(1, columns), step
-    if (down == 1 or rows <= 1) and (columns <= 1 or across >= max(1, rows)):
-        return 1, across if columns > 1 else max(1, rows), step
-    raise Error(f"a product can't take a view of shape {array.shape} and strides "
-                    f"{array.strides}: its rows or its columns must be contiguous")
+    (rows, columns), matrices = shape[-2:], math.prod(shape[:-2])
+    step, down, across = (0, *(s // dtype.itemsize for s in strides))[-3:]
+    step = step if matrices > 1 else 0
+    if matrices not in (1, batch) or step < 0:
+        raise Error(f"a batch of {batch} products can't take an array of shape {shape} and "
+                    f"strides {strides}")
+    if (across == 1 or columns == 1) and (rows == 1 or down >= columns):
+        return 0, down if rows > 1 else columns, step
+    if (down == 1 or rows == 1) and (columns == 1 or across >= rows):
+        return 1, across if columns > 1 else rows, step
+    raise Error(f"a product can't take a view of shape {shape} and strides {strides}: its rows or "
+                "its columns must be contiguous")

@@ -123,7 +123,7 @@ __device__ int place(const Axis &a, int pixel, int tap, int wrap)
 {
     int at = pixel + wrap * a.size + a.pad - tap * a.dilation;
     int place = a.stride == 1 ? at : at / a.stride;
-    return at >= 0 && place * a.stride == at && place < a.output ? place : -1;
+    return place * a.stride == at && place < a.output ? place : -1;
 }
 
 extern "C" __global__ void columns(Index n, Index C, Index step, Index row, const Index *g,

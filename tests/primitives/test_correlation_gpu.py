@@ -1,4 +1,4 @@
-"""The GPU's correlation beside the CPU's, where the layers' tests with their small batches don't go:
+"""The GPU's correlation beside the CPU's where the layers' tests with their small batches don't go:
 several chunks of images, sums taken in parts, and what all that asks of the device."""
 
 import numpy as np
@@ -89,7 +89,7 @@ def test_plans_of_known_nets(device, number, channels, features, size, terms, pa
 
 
 def test_numbers_of_a_first_and_a_later_layer(device):
-    for channels, features in (1, 20), (20, 50):
+    for channels, features in (1, 20), (2, 37), (20, 50):
         geometry = Geometry((5, 5), (1, 1), (0, 0), (1, 1))
         given = arrays(4, channels, features, (16, 16), geometry, np.float32)
         exact = all_results(np, channels, features, geometry, *(a.astype(float) for a in given))
@@ -97,33 +97,29 @@ def test_numbers_of_a_first_and_a_later_layer(device):
             assert_allclose(actual, wanted, rtol=1e-4, atol=1e-5 * abs(wanted).max())
 
 
-def test_what_is_asked_of_the_device(request, device):
+@pytest.mark.parametrize("channels, geometry, forward, backward", [
+    (20, PLAIN, 3, 7),                  # columns, product, bias
+    # sums, rows, columns, the product in parts and their sums, product, images
+    (4, PLAIN, 1, 7),                   # correlate
+    (20, Geometry((1, 1), (1, 1), (0, 0), (1, 1)), 2, 6)])          # as it lies: product, bias
+def test_what_is_asked_of_the_device(request, device, channels, geometry, forward, backward):
     if "stand-in" not in request.node.name:
         pytest.skip("only the stand-in counts")
     from stand_in.state import counts
-    x, y, w, c = (device.asarray(a) for a in arrays(4, 20, 8, (16, 16), PLAIN))
-    here = correlation(device, np.float64, 20, 8, PLAIN)
+    x, y, w, c = map(device.asarray, arrays(4, channels, 8, (16, 16), geometry))
+    here = correlation(device, np.float64, channels, 8, geometry)
     here.plan(4, (16, 16), (16, 16))
     dx, dw, dc = (device.zeros(a.shape) for a in (x, w, c))
-
-    def launches(*steps):
+    for buffers_are_made in False, True:
         counts.reset()
-        for step, *arguments in steps:
-            step(*arguments)
+        here.to_features(w, x, y, c)
+        assert counts.launches == forward
+        here.start(w, dw, dc, images=True)
+        here.backward_features(x, y, dx)
+        here.finish()
+        assert counts.launches == forward + backward
         assert not (counts.synchronisations or counts.to_device or counts.to_host)
-        assert not counts.allocations
-        return counts.launches
-
-    for first in True, False:
-        if first:                               # makes the buffers
-            here.to_features(w, x, y, c)
-            here.start(w, dw, dc, True)
-            here.backward_features(x, y, dx)
-        else:
-            assert launches((here.to_features, w, x, y, c)) == 3     # columns, product, bias
-            # sums, rows, columns, the product in parts and their sums, product, images
-            assert launches((here.start, w, dw, dc, True), (here.backward_features, x, y, dx),
-                            (here.finish,)) == 7
+        assert not counts.allocations or not buffers_are_made
 
 
 def test_bits_do_not_change(device):
