@@ -40,7 +40,7 @@ def feed(solver):
 
     def forward(bottom, top):
         for blob, values in zip(top, batches(solver.passes, solver.net.blobs["x"].shape)):
-            blob.data[...] = values
+            blob.data = values
         solver.passes += 1
 
     solver.net.layers[0].forward = forward

@@ -67,8 +67,11 @@ class CapturedPass:
         self.shapes, self.places = self._shapes(), self._places()
 
     def _pass(self):
-        self.net._forward_layers(self.others)
-        self.net._backward(len(self.layers) - 1, 0)
+        net = self.net
+        net._loss.begin()
+        net._forward_layers(self.others)
+        net._loss.end()
+        net._backward(len(self.layers) - 1, 0)
 
     def _shapes(self):
         return [blob.shape for blob in self.net.blobs.values()]

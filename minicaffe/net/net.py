@@ -170,8 +170,8 @@ class Net:
         """
         for name, values in output_diffs.items():
             blob = self._blob(name)
-            if np.shape(values) != blob.shape:
-                raise NetError(f"diff of '{name}' has shape {np.shape(values)}, not {blob.shape}")
+            if _shape(values) != blob.shape:
+                raise NetError(f"diff of '{name}' has shape {_shape(values)}, not {blob.shape}")
             blob.diff = values
         last, first = self._span(end, start)
         self._backward(first, last)
@@ -217,8 +217,8 @@ class Net:
             raise NetError(f"'{name}' is not an input of the net; inputs are "
                            + (", ".join(self.inputs) or "none"))
         blob = self.blobs[name]
-        if np.shape(values) != blob.shape:
-            raise NetError(f"input '{name}' has shape {np.shape(values)}, the net expects "
+        if _shape(values) != blob.shape:
+            raise NetError(f"input '{name}' has shape {_shape(values)}, the net expects "
                            f"{blob.shape}: reshape the blob first")
         blob.data = values
 
@@ -228,12 +228,16 @@ class Net:
         On the GPU that is an array of one number, which the next pass overwrites: to look at it is
         to wait for the device.
         """
-        return self._forward_layers(range(first, last + 1))
+        indices = range(first, last + 1)
+        if self.xp is np:
+            self._loss = self._forward_layers(indices)
+            return self._loss
+        self._loss.begin()
+        self._forward_layers(indices)
+        return self._loss.end()
 
     def _forward_layers(self, indices):
         on_cpu, loss, i = self.xp is np, 0.0, 0
-        if not on_cpu:
-            self._loss.begin()
         try:
             with one_blas_thread():
                 for i in indices:
@@ -249,9 +253,6 @@ class Net:
                         debug_log.log_forward(self, i)
         except backend.device_errors() as problem:
             raise self.layers[i].error(backend.explain(problem)) from problem
-        if not on_cpu:
-            return self._loss.end()
-        self._loss = loss
         return loss
 
     @property
@@ -395,6 +396,11 @@ class Net:
         """Stop the layers' threads and close their files."""
         for layer in self.layers:
             layer.close()
+
+
+def _shape(values):
+    """The shape of an array of either kind, a list or a number."""
+    return tuple(values.shape) if hasattr(values, "shape") else np.shape(values)
 
 
 def _shapes(bottom, top):

@@ -95,12 +95,13 @@ def array_to_blob(array, proto=None, diff=None, mask=None):
     for field, values in ("data", array), ("diff", diff), ("mask", mask):
         if values is None:
             continue
+        values = to_numpy(values)
         if np.shape(values) != array.shape:
             raise WeightsError(f"{field} of shape {np.shape(values)} for a blob of {array.shape}")
         if field == "mask":
-            proto.mask = pack_mask(to_numpy(values))
+            proto.mask = pack_mask(values)
         else:
-            _set_packed(proto, prefix + field, np.asarray(to_numpy(values), dtype=dtype))
+            _set_packed(proto, prefix + field, np.asarray(values, dtype=dtype))
     return proto
 
 

@@ -67,8 +67,8 @@ class Solver:
     the update is the rule's plus rate * lr_mult * weight_decay * decay_mult * w.
     Raises ParseError, SolverError and all that building a net raises.
 
-    On the GPU the loss is fetched only where it is displayed, tested on or saved: a loss that isn't
-    finite, or a label out of range, is told there.
+    On the GPU the loss is fetched only where it is displayed, before tests and snapshots, and where
+    `step` ends: a loss that isn't finite, or a label out of range, is told there.
     """
 
     type = None
@@ -190,7 +190,8 @@ class Solver:
                 self.snapshot()
                 self._snapshot_wanted = False
             if self.stopped:
-                return
+                break
+        self._check_losses()
 
     def _poll(self):
         """Ask for requests from outside; returns whether to stop."""

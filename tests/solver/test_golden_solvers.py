@@ -23,7 +23,7 @@ def solver_of(case):
         rows = (passes[0] * batch + np.arange(batch)) % len(arrays[0])
         passes[0] += 1
         for blob, array in zip(top, arrays):
-            blob.data[...] = array[rows].reshape(blob.shape)
+            blob.data = array[rows].reshape(blob.shape)
 
     solver.net.layers[0].forward = next_batch
     for name, blobs in solver.net.params.items():
@@ -46,10 +46,11 @@ def test_twelve_iterations_equal_caffe(path):
 
     def note_gradients():
         rates.append(solver.learning_rate(solver.iter))
-        norm = np.sqrt(sum((b.diff.astype(float) ** 2).sum() for b in solver.net.learnable_params))
+        norm = np.sqrt(sum((caffe.to_numpy(b.diff).astype(float) ** 2).sum()
+                           for b in solver.net.learnable_params))
         assert norm == pytest.approx(case["grad_norm"][solver.iter], rel=limit)
         if solver.iter == 0:
-            gradients.update({(name, i): blob.diff.copy() for name, blobs in solver.net.params.items()
+            gradients.update({(name, i): caffe.to_numpy(blob.diff).copy() for name, blobs in solver.net.params.items()
                               for i, blob in enumerate(blobs)})
 
     solver.add_callback(on_gradients_ready=note_gradients)

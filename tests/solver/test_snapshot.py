@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 from solver_helpers import NET, make_param, make_solver
 
 import minicaffe as caffe
+from minicaffe.backend import to_numpy
 from minicaffe.errors import FileError, WeightsError
 from minicaffe.net import seed
 from minicaffe.proto import text, weights
@@ -52,7 +53,7 @@ def make(**fields):
 
 def everything(solver):
     return [blob.data.copy() for blob in solver.net.learnable_params] + \
-        [h.copy() for h in solver.history]
+        [to_numpy(h).copy() for h in solver.history]
 
 
 # ---- the same bits
@@ -243,7 +244,7 @@ def test_what_the_files_hold(here):
     # Caffe's order: all first histories, then all second ones
     assert [weights.blob_shape(h) for h in state.history] == [(3, 5), (3,), (3, 5), (3,)]
     for proto, h in zip(state.history, solver.history):
-        assert_array_equal(weights.blob_to_array(proto).ravel(), h)
+        assert_array_equal(weights.blob_to_array(proto).ravel(), to_numpy(h))
     model = weights.read_net_weights("run_iter_2.caffemodel")
     assert not model.layer[1].blobs[0].double_diff
 

@@ -8,6 +8,8 @@ from net_helpers import inputs, ip, layer
 from numpy.testing import assert_allclose, assert_array_equal
 from solver_helpers import NET, gradient, make_solver
 
+from minicaffe.backend import to_numpy
+
 M, M2, D, RMS = 0.75, 0.875, 0.125, 0.625          # exact in single precision
 
 
@@ -130,7 +132,7 @@ def test_shared_parameters_are_updated_once():
     w = solver.net.params["a"][0]
     before = w.data.copy()
     gradients = []
-    solver.add_callback(on_gradients_ready=lambda: gradients.append(w.diff.copy()))
+    solver.add_callback(on_gradients_ready=lambda: gradients.append(to_numpy(w.diff).copy()))
     solver.step(1)
     g = 0.0078125 * gradients[0] / np.linalg.norm(gradients[0]) + 0.25 * before
     assert_allclose(w.data, before - 0.5 * g, rtol=1e-10)

@@ -8,6 +8,7 @@ import types
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from . import state
 from .state import GUARD, launch, memory_at
 
 CUBLAS_OP_N, CUBLAS_OP_T, CUBLAS_OP_C = 0, 1, 2
@@ -99,8 +100,58 @@ def _product(dtype, transa, transb, m, n, k, alpha, A, lda, strideA, B, ldb, str
     launch(work)
 
 
+def _refuse_in_graph():
+    """CuPy's functions do so before they call cuBLAS, which would not; see Library."""
+    if state.graph.current is not None:
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+
+
+class Library:
+    """libcublas as ctypes sees it: each function returns a status, 0 for success."""
+
+    def __init__(self):
+        self.streams, self.workspaces = [], []
+
+    def cublasCreate_v2(self, handle):
+        handle._obj.value = 1
+        return 0
+
+    def cublasSetStream_v2(self, handle, stream):
+        self.streams.append(stream.value)
+        return 0
+
+    def cublasSetWorkspace_v2(self, handle, workspace, size):
+        self.workspaces.append((workspace.value, size.value))
+        return 0
+
+    def cublasSetMathMode(self, handle, mode):
+        return 0
+
+    class _Function:
+        """A product; ctypes functions take attributes, as argtypes."""
+
+        def __init__(self, dtype, batched):
+            self.dtype, self.batched = dtype, batched
+
+        def __call__(self, handle, *rest):
+            if len(rest) != len(self.argtypes) - 1:
+                raise TypeError(f"{len(rest) + 1} arguments for {len(self.argtypes)} argtypes")
+            if self.batched:
+                _product(self.dtype, *rest)
+            else:
+                *sizes, alpha, a, lda, b, ldb, beta, c, ldc = rest
+                _product(self.dtype, *sizes, alpha, a, lda, 0, b, ldb, 0, beta, c, ldc, 0, 1)
+            return 0
+
+    cublasSgemm_v2 = _Function(np.float32, False)
+    cublasDgemm_v2 = _Function(np.float64, False)
+    cublasSgemmStridedBatched = _Function(np.float32, True)
+    cublasDgemmStridedBatched = _Function(np.float64, True)
+
+
 def _plain(name, dtype):
     def gemm(handle, transa, transb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc):
+        _refuse_in_graph()
         calls.append((name, locals_of(gemm, handle, transa, transb, m, n, k, alpha, A, lda, B, ldb,
                                       beta, C, ldc)))
         _product(dtype, transa, transb, m, n, k, alpha, A, lda, 0, B, ldb, 0, beta, C, ldc, 0, 1)
@@ -110,6 +161,7 @@ def _plain(name, dtype):
 def _batched(name, dtype):
     def gemm(handle, transa, transb, m, n, k, alpha, A, lda, strideA, B, ldb, strideB, beta, C, ldc,
              strideC, batchCount):
+        _refuse_in_graph()
         calls.append((name, locals_of(gemm, handle, transa, transb, m, n, k, alpha, A, lda, strideA,
                                       B, ldb, strideB, beta, C, ldc, strideC, batchCount)))
         _product(dtype, transa, transb, m, n, k, alpha, A, lda, strideA, B, ldb, strideB, beta, C,
