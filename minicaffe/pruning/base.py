@@ -25,8 +25,8 @@ class Method:
     from one iteration to the next, so that weights and masks are the whole state.
 
     penalize:  dw += alpha sign(w) where an entry may go: the gradient of alpha sum |w|
-    prune:     the mask closes over the units of smallest score, share(f) of all that shall go; where
-               it has closed, it stays so
+    prune:     the mask closes over the units of smallest score, share(f) of all that shall go;
+               where it has closed, it stays so
 
     A unit is an entry here; a subclass gives `keep`, how many units stay, and may change `free` and
     the units. Raises Error where the parameters don't fit the weights.
@@ -36,6 +36,7 @@ class Method:
         self.param, self.weights, self.biases = param, weights, biases
         self.transposed, self.xp = transposed, weights.xp
         self.free = None               # boolean array: entries that may go; None: all
+        self._gone_first = None        # scores of units gone; ties would make a partition slow
         self.check()
 
     def check(self):
@@ -78,9 +79,11 @@ class Method:
     # ---- what they use
 
     def start(self):
-        """Open masks where there are none yet; called before the first iteration, once resumed too."""
+        """Open masks where there are none yet; called before each iteration, or prune alone."""
         if self.weights.mask is None:
             self.weights.mask = self.xp.ones(self.weights.shape, bool)
+        if self._gone_first is None:
+            self._gone_first = -self.xp.arange(1, self.units + 1, dtype=self.weights.dtype)
 
     def apply_mask(self, blob):
         """Zero what the mask, changed in place, no longer leaves."""
@@ -103,8 +106,7 @@ class Method:
         """Leave units - part (units - keep) of the units, those of the largest scores."""
         count = int(round(part * (self.units - self.keep)))
         if count:
-            scores = self.scores()
-            scores -= self.xp.logical_not(self.left())          # those gone come first: 0 - 1
+            scores = self.xp.where(self.left(), self.scores(), self._gone_first)
             self.remove(self.xp.argpartition(scores, count - 1)[:count])
 
 

@@ -23,7 +23,7 @@ class Phase(NamedTuple):
 
 
 class Pruning:
-    """Applies a method to each layer that a solver's `pruning` names, in the iterations given there.
+    """Applies a method to each layer that a solver's `pruning` names, in its iterations.
 
     In the iterations start_iter .. end_iter-1 a method adds its penalty's gradient before the
     update and closes the mask after it. After the last of them OFF_DIAGONAL puts a
@@ -60,7 +60,7 @@ class Pruning:
         return Phase(name, start, end, method, message.method == message.OFF_DIAGONAL, masks)
 
     def before_update(self):
-        """Add the penalties of this iteration to the gradients, and open masks where it is the first."""
+        """Add the penalties of this iteration to the gradients; the first one opens masks."""
         for phase in self._active():
             phase.method.start()
             phase.method.penalize()
@@ -80,8 +80,8 @@ class Pruning:
         for phase in self.phases:
             if phase.layer in self.blocks:
                 if iteration < phase.end_iter:
-                    raise self.solver.error(f"layer '{phase.layer}' is condensed already: a snapshot "
-                                            f"of iteration {iteration} needs a new solver")
+                    raise self.solver.error(f"layer '{phase.layer}' is condensed already: a "
+                                            f"snapshot of iteration {iteration} needs a new solver")
                 continue
             for blob, mask in phase.masks:
                 blob.mask = mask
@@ -90,7 +90,7 @@ class Pruning:
                 self._condense(phase)
 
     def write_net(self, prefix):
-        """Write PREFIX_condensed.prototxt, the net whose weights snapshots hold, if it is condensed."""
+        """Write PREFIX_condensed.prototxt, the net whose weights snapshots hold once condensed."""
         if self.blocks:
             text.write(condensed_net(self.source, self.blocks), f"{prefix}_condensed.prototxt")
 
