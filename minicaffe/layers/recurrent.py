@@ -2,8 +2,11 @@
 
 import logging
 
+import numpy as np
+
 from ..blob import Blob
-from ..primitives.gemm import matmul
+from ..primitives.channels import add_bias, add_sums
+from ..primitives.gemm import add_matmul, matmul
 from ..primitives.lstm import lstm_step, lstm_step_back
 from .base import Layer, register_layer
 
@@ -86,7 +89,8 @@ class Recurrent(Layer):
         self.step = self.xp.empty((N, self.G), self.dtype)
         self.dh, self.work = self.xp.empty((2, N, self.H), self.dtype)
         self.sum = self.xp.empty((N, self.G), self.dtype)
-        self.products = [self.xp.empty(blob.shape, self.dtype) for blob in self.blobs]
+        self.products = [np.empty(blob.shape, self.dtype) if self.xp is np else None
+                         for blob in self.blobs]
 
     def _check_shapes(self, bottom):
         T, N = self.T, self.N
@@ -110,7 +114,7 @@ class Recurrent(Layer):
     def forward(self, bottom, top):
         flat = self.p.reshape(-1, self.G)                          # T N x G
         matmul(self.xp, self._flat(bottom[0].data), self.blobs[0].data.T, out=flat)
-        flat += self.blobs[1].data
+        add_bias(self.xp, flat, self.blobs[1].data)
         if self.static:
             s = bottom[2].data.reshape(self.N, -1)
             matmul(self.xp, s, self.blobs[2].data.T, out=self.step)
@@ -134,8 +138,7 @@ class Recurrent(Layer):
         dp = self.dp.reshape(-1, self.G)
         self.add_product(0, dp, self._flat(bottom[0].data))
         if self.param_propagate_down[1]:
-            dp.sum(axis=0, out=self.products[1])
-            self.blobs[1].diff += self.products[1]
+            add_sums(self.xp, dp, self.blobs[1].diff)
         if self.static:
             self.dp.sum(axis=0, out=self.sum)
             self.add_product(2, self.sum, bottom[2].data.reshape(self.N, -1))
@@ -152,8 +155,7 @@ class Recurrent(Layer):
     def add_hidden(self, t, cont, h):
         """self.p[t] += W_h (cont_t h): the gates' inputs are complete."""
         self.xp.multiply(h, cont[t], out=self.before[t])
-        matmul(self.xp, self.before[t], self.W_h.data.T, out=self.step)
-        self.p[t] += self.step
+        add_matmul(self.xp, self.before[t], self.W_h.data.T, self.p[t], self.step)
 
     def back_to_hidden(self, t, cont):
         """self.dh = cont_t W_h^T p_t: what step t hands to dh_{t-1}."""
@@ -163,8 +165,7 @@ class Recurrent(Layer):
     def add_product(self, k, dy, x):
         """blobs[k].diff += dy^T x."""
         if self.param_propagate_down[k]:
-            matmul(self.xp, dy.T, x, out=self.products[k])
-            self.blobs[k].diff += self.products[k]
+            add_matmul(self.xp, dy.T, x, self.blobs[k].diff, self.products[k])
 
     def _flat(self, a):
         return a.reshape(self.T * self.N, -1)
@@ -238,7 +239,7 @@ class RNN(Recurrent):
         W_o, b_o = self.blobs[-2:]
         flat = self._flat(y)
         matmul(self.xp, self._flat(self.p), W_o.data.T, out=flat)
-        flat += b_o.data
+        add_bias(self.xp, flat, b_o.data)
         self.xp.tanh(flat, out=flat)
 
     def recur_back(self, cont, top):
@@ -248,8 +249,7 @@ class RNN(Recurrent):
         self.q *= self._flat(top.diff)
         self.add_product(last - 1, self.q, self._flat(self.p))
         if self.param_propagate_down[last]:
-            self.q.sum(axis=0, out=self.products[last])
-            self.blobs[last].diff += self.products[last]
+            add_sums(self.xp, self.q, self.blobs[last].diff)
         matmul(self.xp, self.q, self.blobs[last - 1].data, out=self._flat(self.dhs))
         self.dh.fill(0)
         for t in reversed(range(self.T)):
