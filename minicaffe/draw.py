@@ -119,6 +119,9 @@ def get_edge_label(layer):
         return f"batch {layer.data_param.batch_size}"
     if layer.type in ("Convolution", "Deconvolution"):
         return str(layer.convolution_param.num_output)
+    if layer.type == "BlockInnerProduct":
+        p = layer.block_inner_product_param
+        return str(p.num_output or sum(p.block_output_dim))
     return str(layer.inner_product_param.num_output) if layer.type == "InnerProduct" else ""
 
 

@@ -110,3 +110,11 @@ def test_the_whole_net_says_which_layers_are_of_one_phase():
     whole, train = draw.to_dot(param), draw.to_dot(param, phase="TRAIN")
     assert 'label="d (Input)\\nTRAIN only"' in whole and 'label="d (Input)\\nTEST only"' in whole
     assert 'label="s (Silence)"' in whole and "only" not in train
+
+
+@pytest.mark.parametrize("fields", [{"num_output": 6, "num_blocks": 2},
+                                    {"block_input_dim": [1, 2], "block_output_dim": [4, 2]}])
+def test_arrow_out_of_a_block_diagonal_layer(fields):
+    layer = caffe_pb2.LayerParameter(name="b", type="BlockInnerProduct",
+                                     block_inner_product_param=fields)
+    assert draw.get_edge_label(layer) == "6"

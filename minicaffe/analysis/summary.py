@@ -81,7 +81,7 @@ def _deconvolution(layer, bottom, top):
 
 def _inner_product(layer, bottom, top):
     """Every weight meets every row."""
-    return layer.blobs[0].size * (top[0].size // max(1, layer.param.num_output))
+    return layer.blobs[0].size * layer.M
 
 
 def _recurrent(layer, bottom, top):
@@ -98,9 +98,9 @@ def _elements(layer, bottom, top):
 
 
 _COUNTS = {"Convolution": _convolution, "Deconvolution": _deconvolution,
-           "InnerProduct": _inner_product, "LSTM": _recurrent, "RNN": _recurrent,
-           "Scale": _elements, "Affine": _elements, "BatchNorm": _elements,
-           "LayerNorm": _elements}
+           "InnerProduct": _inner_product, "BlockInnerProduct": _inner_product,
+           "LSTM": _recurrent, "RNN": _recurrent, "Scale": _elements, "Affine": _elements,
+           "BatchNorm": _elements, "LayerNorm": _elements}
 
 
 # ---- as text

@@ -43,6 +43,15 @@ def test_lenet_by_hand(root):
     assert table["conv2"].tops == [("conv2", (2, 50, 8, 8))] and summary.batch == 2
 
 
+def test_blocks_of_unequal_sizes_by_hand():
+    body = inputs((5, 2, 6)) + """layer { name: "b" type: "BlockInnerProduct" bottom: "x0" top: "y"
+        block_inner_product_param { axis: 2 block_input_dim: 4 block_input_dim: 2
+                                    block_output_dim: 3 block_output_dim: 7 } }"""
+    row = rows(summarize(net(body)))["b"]
+    assert row.tops == [("y", (5, 2, 10))]
+    assert row.params == 4 * 3 + 2 * 7 + 10 and row.multiply_adds == 10 * (4 * 3 + 2 * 7)
+
+
 def test_grouped_dilated_convolution_counted_in_loops():
     body = inputs((3, 4, 11, 9)) + """layer { name: "c" type: "Convolution" bottom: "x0" top: "y"
         convolution_param { num_output: 6 group: 2 kernel_h: 3 kernel_w: 2 stride: 2 dilation: 2 pad: 1 } }"""
