@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from minicaffe import nets
 from minicaffe.analysis.gradient_history import train_only
 from minicaffe.datasets.base import resolve
 from minicaffe.datasets.catalog import SETS, present
 from minicaffe.errors import DataError
+from minicaffe.nets import net_name
 from minicaffe.proto import caffe_pb2, text
 
 from ..frame.runs import Run
@@ -42,46 +44,26 @@ class Family(NamedTuple):
     layers: int
 
 
-def net_name(blocks, layers):
-    """The paper's notation: (10,1)-BD4."""
-    return f"({','.join(map(str, blocks))})-BD{layers}"
-
-
-def with_blocks(net, blocks, shuffle=False):
-    """Make the inner product layers ip1, ip2 ... of a NetParameter block diagonal, in place.
-
-    blocks: how many each gets; 1 leaves it as it is. shuffle: whole input blocks, each pass anew.
-    """
-    for i, count in enumerate(blocks, 1):
-        layer = find(net, f"ip{i}")
-        if count == 1:
-            continue
-        old, new = layer.inner_product_param, layer.block_inner_product_param
-        new.num_output, new.num_blocks = old.num_output, count
-        new.weight_filler.CopyFrom(old.weight_filler)
-        new.bias_filler.CopyFrom(old.bias_filler)
-        if shuffle:
-            new.shuffle = new.BLOCKS
-        layer.type = "BlockInnerProduct"
-        layer.ClearField("inner_product_param")
-    return net
-
-
-def find(net, name):
-    """The layer of that name in a NetParameter."""
-    return next(layer for layer in net.layer if layer.name == name)
-
-
-def lenet(blocks, scale="full", seed=1, activation="ReLU", shuffle=False, pruning=""):
+def lenet(blocks, scale="full", seed=1, activation="ReLU", shuffle="NONE", pruning=""):
     """The Run of LeNet on MNIST.
 
     activation: the type of the layer after ip1; pruning: text of the solver's pruning fields.
     """
-    net, _ = text.read_net(PROTOTXT / "lenet/train_test.prototxt")
-    with_blocks(net, blocks, shuffle)
-    find(net, "relu1").type = activation
-    what = ", sigmoid" * (activation == "Sigmoid") + ", shuffled" * shuffle
+    net = nets.lenet(blocks, shuffle)
+    next(layer for layer in net.layer if layer.name == "relu1").type = activation
+    what = ", sigmoid" * (activation == "Sigmoid") + ", shuffled" * (shuffle != "NONE")
     return lenet_run(f"LeNet {net_name(blocks, 4)}{what}, seed {seed}", net, scale, seed, pruning)
+
+
+def mlp(outputs, blocks, scale="full", seed=1, pruning="", what=""):
+    """The Run of a net of inner products with those outputs, ReLU between them, on MNIST.
+
+    blocks: of ip1, ip2 ..., 1 for dense.
+    """
+    net = nets.inner_products(outputs, blocks)
+    name = f"{'-'.join(map(str, outputs))} {net_name(blocks, len(outputs))}{what}, seed {seed}"
+    layers = tuple(f"ip{i}" for i in range(1, len(outputs) + 1))
+    return lenet_run(name, net, scale, seed, pruning, layers)
 
 
 def lenet_run(name, net, scale, seed, pruning="", layers=("ip1", "ip2")):
@@ -91,16 +73,16 @@ def lenet_run(name, net, scale, seed, pruning="", layers=("ip1", "ip2")):
     return Run(name, text.to_text(net), solver, seed, layers, size.record, size.test, size.batches)
 
 
-def convnet(blocks, scale="full", seed=1, data="CIFAR10", shuffle=False, pruning=""):
+def convnet(blocks, scale="full", seed=1, data="CIFAR10", shuffle="NONE", pruning=""):
     """The Run of cuda-convnet (Caffe's quick net); the last ninth is at a tenth of the rate."""
-    net, _ = text.read_net(PROTOTXT / "cuda_convnet/quick_train_test.prototxt")
-    with_blocks(net, blocks, shuffle)
+    net = nets.cuda_convnet(blocks, shuffle)
     if data == "SVHN":
         _read_svhn(net)
     size = CONVNET[scale]
     solver = solver_text("cuda_convnet/quick_solver.prototxt", pruning, max_iter=size.iterations,
                          stepvalue=[size.iterations * 8 // 9])
-    name = f"cuda-convnet {net_name(blocks, 5)}{', shuffled' * shuffle} on {data}, seed {seed}"
+    what = ", shuffled" * (shuffle != "NONE")
+    name = f"cuda-convnet {net_name(blocks, 5)}{what} on {data}, seed {seed}"
     return Run(name, text.to_text(net), solver, seed, ("ip1", "ip2"), size.record, size.test,
                size.batches, train_batches=size.batches, final_train_batches=5 * size.batches)
 

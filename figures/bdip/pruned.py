@@ -2,7 +2,9 @@
 
 import dataclasses
 
-from .common import CONVNET, LENET, convnet, lenet, net_name
+from minicaffe.nets import net_name
+
+from .common import CONVNET, LENET, convnet, lenet
 
 # dense iterations, then pruning iterations; penalty alpha of Eq. 1 (the paper doesn't give it)
 LENET_PHASES = (15, 350)

@@ -11,9 +11,10 @@ import functools
 import numpy as np
 
 from minicaffe.analysis import plot_style as style
+from minicaffe.nets import net_name
 
 from . import pruned
-from .common import cifar_notes, convnet, has_svhn, lenet, net_name
+from .common import cifar_notes, convnet, has_svhn, lenet
 
 METHODS = ("BDIP", "shuffled", "IP-BDIP", "traditional")
 PAPER = {"MNIST": {(1, 1): 99.11, (10, 1): (98.83, 98.81, 99.02, 99.04),
@@ -28,14 +29,12 @@ notes = cifar_notes
 
 def makers(data):
     """{method: function of (blocks, scale, seed) that gives the Run}, "dense" among them."""
-    if data == "MNIST":
-        return {"dense": lenet, "BDIP": lenet, "shuffled": functools.partial(lenet, shuffle=True),
-                "IP-BDIP": pruned.lenet_ip, "traditional": pruned.lenet_traditional}
-    return {"dense": functools.partial(convnet, data=data),
-            "BDIP": functools.partial(convnet, data=data),
-            "shuffled": functools.partial(convnet, data=data, shuffle=True),
-            "IP-BDIP": functools.partial(pruned.convnet_ip, data=data),
-            "traditional": functools.partial(pruned.convnet_traditional, data=data)}
+    dense, others = lenet, (pruned.lenet_ip, pruned.lenet_traditional)
+    if data != "MNIST":
+        dense, *others = (functools.partial(make, data=data) for make in (
+            convnet, pruned.convnet_ip, pruned.convnet_traditional))
+    shuffled = functools.partial(dense, shuffle="BLOCKS")
+    return {"dense": dense, **dict(zip(METHODS, (dense, shuffled, *others)))}
 
 
 def cells(scale):

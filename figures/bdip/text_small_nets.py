@@ -11,8 +11,7 @@ from minicaffe.analysis import plot_style as style
 from minicaffe.analysis.spectra import distance_from_random, random_matrix, singular_values
 
 from . import pruned
-from .common import LENET, mnist_notes
-from .mlp import mlp
+from .common import LENET, mlp, mnist_notes
 
 notes = mnist_notes
 
