@@ -1,10 +1,67 @@
 """Fixtures that every test may take."""
 
+import contextlib
+
+import mirrors
 import numpy
 import pytest
+from stand_in import kernels, modules
+
+from minicaffe import backend
+
+BACK_ENDS = "numpy", "stand-in", "cupy"
 
 
-@pytest.fixture(params=["numpy"])
+@contextlib.contextmanager
+def _cupy_or_skip(name):
+    """What `import cupy` gives inside: the stand-in, or the package itself where a device is."""
+    if name == "stand-in":
+        if kernels.compiler() is None:
+            pytest.skip("no g++, which the stand-in for the GPU needs")
+        with modules.installed():
+            yield
+        return
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        pytest.skip(f"no GPU: {error}")
+    if not count:
+        pytest.skip("no GPU")
+    yield
+
+
+@contextlib.contextmanager
+def back_end(name):
+    """Compute on "numpy", "stand-in" or "cupy" within the block; gives the array module."""
+    if name == "numpy":
+        yield numpy
+        return
+    saved = {key: getattr(backend, key) for key in ("_mode", "_device", "_cupy", "_products")}
+    with _cupy_or_skip(name):
+        backend._cupy = backend._products = None
+        backend.set_mode_gpu()
+        try:
+            yield backend.xp()
+        finally:
+            for key, value in saved.items():
+                setattr(backend, key, value)
+            for text in backend.kernel_texts.values():   # compiled for this CuPy only
+                text._functions.clear()
+
+
+@pytest.fixture(params=BACK_ENDS)
 def xp(request):
     """The array module that layers compute with; a test that takes it runs on every back end."""
-    return numpy
+    with back_end(request.param) as module:
+        yield module
+
+
+@pytest.fixture
+def blobs_on_the_host(xp):
+    """Let the test read and write blobs of any back end as NumPy arrays."""
+    if xp is numpy:
+        yield
+        return
+    with mirrors.for_tests():
+        yield

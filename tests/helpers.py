@@ -28,12 +28,12 @@ def make_layer(type_name, shapes, *, xp=None, phase="TRAIN", dtype=np.float64, n
     bottom = [Blob(shape, dtype) for shape in shapes]
     for i, blob in enumerate(bottom):
         given = rng.normal(size=blob.shape) if values is None or i not in values else values[i]
-        blob.data[...] = blob.xp.asarray(given)
+        blob.data[...] = given
     top = [bottom[0] if in_place and i == 0 else Blob((), dtype) for i in range(num_top)]
     layer = cls(param, phase, dtype, np.random.default_rng(seed + 1))
     layer.set_up(bottom, top)
     for blob in layer.blobs:
-        blob.data[...] = blob.xp.asarray(rng.normal(size=blob.shape))
+        blob.data[...] = rng.normal(size=blob.shape)
     return layer, bottom, top
 
 
@@ -50,7 +50,7 @@ def backward_once(layer, bottom, top, propagate_down=None, seed=7):
     for blob in bottom:
         blob.diff[...] = np.nan
     for blob in top:
-        blob.diff[...] = blob.xp.asarray(rng.normal(size=blob.shape))
+        blob.diff[...] = rng.normal(size=blob.shape)
     layer.backward(top, propagate_down, bottom)
     diffs = [to_numpy(b.diff).copy() if wanted else None
              for b, wanted in zip(bottom, propagate_down)]

@@ -73,6 +73,10 @@ class TestKernels:
         with pytest.raises(IndexError, match="scale wrote beyond an array of 7992 bytes"):
             TEXT("scale", x.dtype, 1000, x, cupy.empty(999), 1.0, 1000)
 
+    def test_an_address_that_is_none(self, cupy, x):
+        with pytest.raises(RuntimeError, match="scale: an address outside all memory"):
+            TEXT("scale", x.dtype, 1000, None, x, 1.0, 1000)
+
     def test_reading_beyond_the_end_gives_nan(self, cupy, x):
         y = cupy.empty(1001)
         TEXT("scale", x.dtype, 1001, x, y, 1.0, 1001)

@@ -373,4 +373,4 @@ class GpuCorrelation(Correlation):
         self.windows.images(columns, x, self.places, len(x) * self.places)
 
     def _flat(self, a):
-        return a.reshape(*a.shape[:2], -1)
+        return a.reshape(*a.shape[:2], math.prod(a.shape[2:]))       # -1 fails without pictures

@@ -150,7 +150,10 @@ class ndarray:
         key = _prepared(key)
         if _advanced(key):
             return apply("getitem", lambda a, k: a[k], (self, key))
-        return _view(self, self._host[_hosts(key)] if key != () else self._host[()])
+        key = key if isinstance(key, tuple) else (key,)
+        if not any(k is Ellipsis for k in key):
+            key += (Ellipsis,)                            # a single entry is an array here
+        return _view(self, self._host[key])
 
     def __setitem__(self, key, value):
         key = _prepared(key)

@@ -1,6 +1,7 @@
 // CUDA's words for g++: a kernel runs as a plain function, one thread after the other, in an order
 // that no kernel may depend on. Where threads of a block wait for each other, each is a fibre.
 #include <csetjmp>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -114,19 +115,49 @@ static void _run_block(const unsigned* order, unsigned n) {
 }
 #endif
 
-// All blocks and threads; `step` is prime to both numbers: i * step goes through them in disorder.
-static const char* _launch(void (*body)(), unsigned blocks, unsigned threads, unsigned step) {
-    unsigned order[1024];
-    for (unsigned k = 0; k < threads; ++k) order[k] = (unsigned long long)k * step % threads;
-    _body = body;
-    _problem = 0;
-    gridDim = Dim3{blocks, 1, 1};
-    blockDim = Dim3{threads, 1, 1};
-    threadIdx = Dim3{0, 0, 0};
+static sigjmp_buf _before;
+static void _on_signal(int number) { siglongjmp(_before, number); }
+
+// Runs `work`; an access to memory that isn't there is a problem to report, not the process's end.
+static void _guarded(void (*work)()) {
+    static char stack[1 << 16];
+    stack_t own = {}, before;
+    own.ss_sp = stack;
+    own.ss_size = sizeof stack;
+    sigaltstack(&own, &before);
+    const int signals[] = {SIGSEGV, SIGBUS, SIGFPE};
+    struct sigaction action = {}, old[3];
+    action.sa_handler = _on_signal;
+    action.sa_flags = SA_ONSTACK;
+    for (int i = 0; i < 3; ++i) sigaction(signals[i], &action, &old[i]);
+    int number = sigsetjmp(_before, 1);
+    if (!number) work();
+    else _problem = number == SIGFPE ? "an integer is divided by zero"
+                                     : "an address outside all memory is read or written";
+    for (int i = 0; i < 3; ++i) sigaction(signals[i], &old[i], 0);
+    sigaltstack(&before, 0);
+}
+
+static unsigned _step;
+
+// All blocks and threads; _step is prime to both numbers: i * _step goes through them in disorder.
+static void _run_grid() {
+    unsigned order[1024], threads = blockDim.x, blocks = gridDim.x;
+    for (unsigned k = 0; k < threads; ++k) order[k] = (unsigned long long)k * _step % threads;
     for (unsigned k = 0; k < blocks && !_problem; ++k) {
-        blockIdx = Dim3{(unsigned)((unsigned long long)k * step % blocks), 0, 0};
+        blockIdx = Dim3{(unsigned)((unsigned long long)k * _step % blocks), 0, 0};
         memset(__start_block_shared, 0xFF, __stop_block_shared - __start_block_shared);
         _run_block(order, threads);
     }
+}
+
+static const char* _launch(void (*body)(), unsigned blocks, unsigned threads, unsigned step) {
+    _body = body;
+    _problem = 0;
+    _step = step;
+    gridDim = Dim3{blocks, 1, 1};
+    blockDim = Dim3{threads, 1, 1};
+    threadIdx = Dim3{0, 0, 0};
+    _guarded(_run_grid);
     return _problem;
 }

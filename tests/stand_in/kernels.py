@@ -23,6 +23,9 @@ from .state import launch
 
 _HEADER = pathlib.Path(__file__).with_name("cuda_on_cpu.h")
 _STEP = 1000003                        # prime: threads run in an order of their own
+# each operation rounds once; a kernel that is named like a function of libc is the kernel
+_COMMAND = ("g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-ffp-contract=off",
+            "-Wl,-Bsymbolic", "-o")
 _lock = threading.Lock()
 _POINTERS = {"float": "f", "double": "d", "int": "i", "unsigned": "I", "unsigned int": "I",
              "unsigned char": "B?", "char": "b", "signed char": "b", "bool": "?", "long long": "lq",
@@ -158,7 +161,8 @@ def _load(code):
         source = "#define WITH_FIBRES\n" + source
     folder = pathlib.Path(tempfile.gettempdir()) / f"minicaffe-kernels-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    target = folder / (hashlib.sha256(source.encode()).hexdigest()[:24] + ".so")
+    key = hashlib.sha256(" ".join((*_COMMAND, source)).encode()).hexdigest()[:24]
+    target = folder / f"{key}.so"
     if not target.exists():
         _compile(source, target)
     return ctypes.CDLL(str(target))
@@ -183,10 +187,7 @@ def _compile(source, target):
     library = text.with_suffix(".so")
     text.write_text(source)
     try:
-        # no contraction, no fast mathematics: each operation rounds once
-        result = subprocess.run(["g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-w",
-                                 "-ffp-contract=off", "-o", library, text], capture_output=True,
-                                text=True)
+        result = subprocess.run([*_COMMAND, library, text], capture_output=True, text=True)
         if result.returncode:
             raise CompileException(result.stderr)
         os.replace(library, target)

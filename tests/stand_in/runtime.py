@@ -7,14 +7,10 @@ import types
 from . import state
 from .arrays import MemoryPointer
 from .kernels import CompileException
-from .state import CaptureError, Memory, counts
+from .state import CaptureError, CUDARuntimeError, Memory, counts
 
 device_count = 1                  # tests set it
 failure = None                    # what getDeviceCount raises, if anything
-
-
-class CUDARuntimeError(RuntimeError):
-    """As cupy.cuda.runtime.CUDARuntimeError."""
 
 
 class CUDADriverError(RuntimeError):

@@ -31,7 +31,7 @@ class Memory:
     def __init__(self, size):
         self.size = size
         self.bytes = np.full(size + 2 * GUARD, _PATTERN, np.uint8)
-        self.start = self.bytes.ctypes.data + GUARD
+        self.ptr = self.start = self.bytes.ctypes.data + GUARD
         counts.allocations += 1
         with _lock:
             bisect.insort(_starts, self.start)
@@ -68,7 +68,11 @@ def all_memory():
 
 # ---- doing things, or recording them in a graph
 
-class CaptureError(RuntimeError):
+class CUDARuntimeError(RuntimeError):
+    """As cupy.cuda.runtime.CUDARuntimeError."""
+
+
+class CaptureError(CUDARuntimeError):
     """What CUDA answers to something that can't be done while a graph is captured."""
 
 
