@@ -27,6 +27,12 @@ def add_stage(parser):
                              "layers may ask for; may be repeated")
 
 
+def add_gpu(parser):
+    """The option --gpu of tools that run a net; for backend.choose(args.gpu)."""
+    parser.add_argument("--gpu", metavar="ID|cpu", default="cpu",
+                        help="run on the GPU of this number (default: cpu)")
+
+
 def seed(text):
     """The type of a --seed option: a whole number that NumPy's generators take."""
     if not text.isdecimal():

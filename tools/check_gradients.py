@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from minicaffe import Net, cli
+from minicaffe import Net, backend, cli
 from minicaffe.analysis.gradient_check import check_net
 from minicaffe.analysis.random_inputs import fill_inputs
 from minicaffe.errors import Error
@@ -30,7 +30,9 @@ def main(argv=None):
                         help="which layers of the file take part (default: %(default)s)")
     parser.add_argument("--seed", type=cli.seed, default=0, metavar="N",
                         help="of fillers, inputs and the choice of entries (default: %(default)s)")
+    cli.add_gpu(parser)
     args = parser.parse_args(argv)
+    backend.choose(args.gpu)
     if args.samples < 1:
         raise Error(f"--samples {args.samples} must be at least 1")
     net = build(args)

@@ -5,7 +5,7 @@ The net is built for phase TEST and run on its own data.
 
 import sys
 
-from minicaffe import TEST, Net, cli
+from minicaffe import TEST, Net, backend, cli
 from minicaffe.net.evaluation import load_weights
 from minicaffe.analysis.features import extract_features
 from minicaffe.errors import Error
@@ -22,7 +22,9 @@ def main(argv=None):
     parser.add_argument("batches", metavar="N", type=int, help="number of batches")
     parser.add_argument("db_type", metavar="lmdb", nargs="?", default="lmdb", choices=("lmdb",),
                         help="kept for Caffe's command lines: always lmdb")
+    cli.add_gpu(parser)
     args = parser.parse_args(argv)
+    backend.choose(args.gpu)
     blobs, outs = args.blobs.split(","), args.outs.split(",")
     if len(blobs) != len(outs) or len(set(blobs)) < len(blobs) or len(set(outs)) < len(outs):
         raise Error(f"{len(blobs)} blobs ({args.blobs}) need as many databases, all different, "

@@ -8,7 +8,7 @@ PREFIX.png, and PREFIX.npz with one row an iteration of each. Tests and snapshot
 import os
 import sys
 
-from minicaffe import cli
+from minicaffe import backend, cli
 from minicaffe.analysis.gradient_history import GradientHistory, train_only
 from minicaffe.analysis.gradient_plot import plot_history
 from minicaffe.errors import WeightsError
@@ -28,12 +28,15 @@ def main(argv=None):
     parser.add_argument("--weights", metavar="A.caffemodel", help="start from these weights")
     parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[],
                         help="override a field of the solver, e.g. base_lr=0.005 (repeatable)")
+    parser.add_argument("--gpu", metavar="ID|cpu", help="device; default: the solver's solver_mode")
     args = parser.parse_args(argv)
     if not os.path.basename(args.out):                     # else PREFIX.png is a hidden file
         parser.error(f"--out '{args.out}' ends without a name, as in {args.out}gradients")
     param = read_with_net(args.solver, args.net)
     override(param, args.set)
     train_only(param)
+    if args.gpu is not None:
+        backend.choose(args.gpu, param)
     solver = get_solver(args.solver, param=param)
     if args.weights is not None and not solver.net.copy_from(args.weights):
         raise WeightsError(f"{args.weights}: holds no weights for any layer of the net")

@@ -15,7 +15,7 @@ def main(argv=None):
     parser.add_argument("weights", metavar="WEIGHTS.caffemodel")
     parser.add_argument("--iterations", type=int, default=50, metavar="N",
                         help="number of batches (default: %(default)s)")
-    parser.add_argument("--gpu", metavar="ID|cpu", default="cpu", help="device (default: cpu)")
+    cli.add_gpu(parser)
     cli.add_stage(parser)
     args = parser.parse_args(argv)
     backend.choose(args.gpu)
@@ -35,7 +35,7 @@ def main(argv=None):
 
 def print_batch(number, outputs):
     for name, values in outputs.items():
-        for value in np.ravel(values):
+        for value in np.ravel(backend.to_numpy(values)):
             print(f"Batch {number}, {name} = {value:g}")
 
 

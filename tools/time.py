@@ -3,7 +3,7 @@
 import json
 import sys
 
-from minicaffe import Net, cli
+from minicaffe import Net, backend, cli
 from minicaffe.analysis.timing import time_net
 from minicaffe.files import atomic_write
 
@@ -16,8 +16,10 @@ def main(argv=None):
     parser.add_argument("--phase", choices=("TRAIN", "TEST"), default="TRAIN",
                         help="which layers of the file take part (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the times there too")
+    cli.add_gpu(parser)
     cli.add_stage(parser)
     args = parser.parse_args(argv)
+    backend.choose(args.gpu)
     net = Net(args.net, args.phase, stages=args.stage)
     times = time_net(net, args.iterations)
     net.close()

@@ -16,6 +16,8 @@ def main(argv=None):
                         help="start from these weights, copied by layer name")
     parser.add_argument("--snapshot", metavar="X.solverstate", help="resume this run")
     parser.add_argument("--gpu", metavar="ID|cpu", help="device; default: the solver's solver_mode")
+    parser.add_argument("--cuda-graph", action="store_true",
+                        help="on a GPU, capture the forward and backward pass once and replay it")
     parser.add_argument("--log", metavar="FILE.jsonl", help="write losses and outputs as JSON lines")
     parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[],
                         help="override a field of the solver, e.g. base_lr=0.005 (repeatable)")
@@ -29,7 +31,7 @@ def main(argv=None):
     override(param, args.set)
     if args.gpu is not None:
         backend.choose(args.gpu, param)
-    solver = get_solver(args.files[-1], param=param)
+    solver = get_solver(args.files[-1], param=param, cuda_graph=args.cuda_graph)
     finished = train(solver, [w for w in (args.weights or "").split(",") if w], args.snapshot, args.log)
     return 0 if finished else 130
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import backend
 from ..errors import Error
 from ..primitives.parallel import one_blas_thread
 
@@ -53,7 +54,9 @@ def time_net(net, iterations=50, warm_up=3):
     """Time `iterations` forward and backward passes, after `warm_up` ones that don't count.
 
     The passes are the net's own (same order, same layers left out), without an update. A data
-    layer's time is what the pass waits for its batch. Raises Error unless iterations >= 1.
+    layer's time is what the pass waits for its batch. On the GPU each layer is waited for, so that
+    whole passes, which are sums, are longer than those that nobody times. Raises Error unless
+    iterations >= 1.
     """
     if iterations < 1:
         raise Error(f"iterations must be at least 1, not {iterations}")
@@ -69,8 +72,10 @@ def time_net(net, iterations=50, warm_up=3):
 
 
 def _milliseconds(run, i):
+    backend.synchronize()
     start = time.perf_counter()
     run(i, i)
+    backend.synchronize()
     return (time.perf_counter() - start) * 1000
 
 

@@ -20,6 +20,7 @@ class HDF5Output(Layer):
 
     message = "hdf5_output_param"
     num_bottom, num_top = 2, 0
+    needs_host = True
     begun = False                # whether the file is this layer's already
 
     def setup(self, bottom, top):

@@ -52,6 +52,7 @@ class DummyData(Source):
     """
 
     message = "dummy_data_param"
+    needs_host = True            # its numbers are drawn there
 
     def setup(self, bottom, top):
         p = self.param

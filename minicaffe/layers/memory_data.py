@@ -22,6 +22,7 @@ class MemoryData(Layer):
 
     message = "memory_data_param"
     num_bottom, num_top = 0, 2
+    needs_host = True
 
     def setup(self, bottom, top):
         for field in "batch_size", "channels", "height", "width":

@@ -27,6 +27,7 @@ class Python(Layer):
 
     num_bottom = num_top = (0, None)
     reshape_always = True        # what the user's reshape depends on is not ours to know
+    needs_host = True
 
 
 def python_layer_class(layer_param, error=LayerError):

@@ -3,7 +3,7 @@
 import operator
 
 from ..backend import device_errors, explain
-from ..errors import NetError
+from ..errors import Error, NetError
 from ..primitives.cuda_graph import Recorder
 
 _WARM_UP = 3                 # passes before the capture: arrays made, kernels compiled and loaded
@@ -58,12 +58,13 @@ class CapturedPass:
         if again:
             raise NetError("the shapes of blobs have changed during training: such a net can't be "
                            "replayed as a CUDA graph, train it without --cuda-graph")
+        self.recorder.run(self._pass)
         try:
-            self.recorder.run(self._pass)
             self.graph = self.recorder.capture(self._pass)
-        except (NotImplementedError, *device_errors()) as problem:
-            raise NetError(f"the pass can't be captured as a CUDA graph: {explain(problem)}; train "
-                           "without --cuda-graph") from problem
+        except (Error, NotImplementedError, *device_errors()) as problem:
+            text = problem if isinstance(problem, Error) else explain(problem)
+            raise NetError(f"the net can't be captured as a CUDA graph: {text}; train without "
+                           "--cuda-graph") from problem
         self.shapes, self.places = self._shapes(), self._places()
 
     def _pass(self):

@@ -53,10 +53,12 @@ class Progress:
         self.solver = solver
         self.bar = tqdm(total=solver.param.max_iter, initial=solver.iter, unit="it", leave=False,
                         dynamic_ncols=True, file=sys.stderr, disable=None)
+        self._next = 0.0             # when the loss may be asked for: a GPU is waited for
 
     def __call__(self):
         self.bar.update(self.solver.iter - self.bar.n)
-        if not self.bar.disable and self.solver.iter % 10 == 0:
+        if not self.bar.disable and time.monotonic() >= self._next:
+            self._next = time.monotonic() + 0.5
             self.bar.set_postfix_str(f"loss {self.solver.smoothed_loss:.4g}", refresh=False)
 
     def close(self):
