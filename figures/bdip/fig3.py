@@ -53,8 +53,8 @@ def csr_product(batch, inputs, outputs, blocks):
     w[rng.choice(size, size // blocks, replace=False)] = rng.uniform(-1, 1, size // blocks)
     sparse = backend.scipy_module(backend.xp(), "sparse")
     matrix = sparse.csr_matrix(backend.to_device(w.reshape(outputs, inputs)))
-    x = backend.to_device(rng.uniform(-1, 1, (inputs, batch)), np.float32)
-    return lambda: matrix @ x                     # y^T = W x^T
+    x = backend.to_device(rng.uniform(-1, 1, (batch, inputs)), np.float32)
+    return lambda: matrix @ x.T                   # y^T = W x^T, x as it comes
 
 
 def compare(numbers):

@@ -6,6 +6,7 @@ with a sigmoid after ip1. Make: python figures/make.py bdip.fig6 --scale full --
 """
 
 import numpy as np
+from matplotlib.ticker import NullLocator
 
 from minicaffe.analysis import plot_style as style
 from minicaffe.analysis.spectra import ratio_to_random
@@ -68,8 +69,11 @@ def draw(numbers):
     plots.draw_ratios(panels[0], numbers["ReLU"], 4, "LeNet on MNIST, ReLU after ip1")
     if sigmoid:
         plots.draw_ratios(panels[1], numbers["Sigmoid"], 4, "sigmoid after ip1")
+    blocks = [member["blocks"] for member in numbers["ReLU"]["members"]][1:]
     for axes in panels[:-1]:
         axes.set_yscale("log")
+        axes.set_yticks(blocks, blocks)
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.margins(x=0.08)
     plots.draw_values(panels[-1], numbers["spectra"], 4, ratio=True)
     panels[-1].set_ylim(0.4, 1.8)

@@ -15,7 +15,7 @@ def color(b, blocks):
         return style.GREY
     several = [other for other in blocks if other > 1]
     share = several.index(b) / max(1, len(several) - 1)
-    return matplotlib.colormaps["viridis"](0.9 * share)
+    return matplotlib.colormaps["viridis"](0.82 * share)
 
 
 def draw_ratios(axes, numbers, layers, title):
@@ -47,7 +47,7 @@ def draw_values(axes, numbers, layers, ratio, expected=None):
         axes.plot(order, values, color=color(b, blocks), linewidth=1.2, label=f"({b},1)-BD{layers}")
         if expected and ratio:
             axes.axhline(expected(b), color=color(b, blocks), linestyle=":", linewidth=0.9)
-    if not ratio:
+    if not ratio:               # else R is the line at 1
         axes.plot(order, numbers["random"], color="black", linestyle="--", label="R")
     axes.set_xlabel("order (1: the largest)")
     axes.legend(fontsize=8, ncols=2, frameon=False)

@@ -205,6 +205,14 @@ CONSTANTS = ("float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32
              "pi e inf nan newaxis errstate").split()
 
 
+def _svd(a, full_matrices=True, compute_uv=True):
+    """The singular values only, of a matrix or a stack of them."""
+    if compute_uv:
+        raise NotImplementedError("the stand-in's cupy.linalg.svd gives no singular vectors")
+    _refuse_host_arrays("linalg.svd", (a,))
+    return apply("linalg.svd", lambda x: np.linalg.svd(x, compute_uv=False), (a,))
+
+
 def _missing(module):
     def find(name):
         raise AttributeError(f"the stand-in knows no {module}.{name}; if CuPy has it, it belongs in "
@@ -230,6 +238,9 @@ def build():
     cupy.get_default_memory_pool = lambda: runtime.default_pool
     cupy.get_default_pinned_memory_pool = lambda: runtime.default_pinned_pool
     cupy.__getattr__ = _missing("cupy")
+    cupy.linalg = types.ModuleType("cupy.linalg")
+    cupy.linalg.svd = _svd
+    cupy.linalg.__getattr__ = _missing("cupy.linalg")
     special = types.ModuleType("cupyx.scipy.special")
     for name in SPECIAL:
         function = getattr(scipy.special, name)
@@ -241,8 +252,8 @@ def build():
     cupyx.scipy.special = special
     cupyx.scatter_add = lambda a, slices, value: cupy.add.at(a, slices, value)
     cupyx.empty_pinned = lambda shape, dtype=float, order="C": np.empty(shape, dtype, order)
-    names = {"cupy": cupy, "cupy.cuda": cupy.cuda, "cupyx": cupyx, "cupyx.scipy": cupyx.scipy,
-             "cupyx.scipy.special": special}
+    names = {"cupy": cupy, "cupy.cuda": cupy.cuda, "cupy.linalg": cupy.linalg, "cupyx": cupyx,
+             "cupyx.scipy": cupyx.scipy, "cupyx.scipy.special": special}
     for name in "cupy_backends", "cupy_backends.cuda", "cupy_backends.cuda.libs":
         names[name] = types.ModuleType(name)
     names["cupy_backends.cuda.libs.cublas"] = blas.module()
