@@ -123,8 +123,8 @@ extern "C" __global__ void values(Index n, Index half, const Real *x, Real *y, b
         const Index a = i + i / half * half, b = a + half;
         const Real first = x[a], second = x[b];
         swapped[i] = first < second;
-        y[a] = first < second ? second : first;
-        y[b] = first < second ? first : second;
+        y[a] = first < second || second != second ? second : first;     // a NaN goes to both
+        y[b] = first < second || first != first ? first : second;
     }
 }
 

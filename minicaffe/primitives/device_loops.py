@@ -1,7 +1,8 @@
 """CUDA text of the loops that layers share, around formulas of one entry.
 
 Lists of names are strings, "x y dy". In a formula each is one entry, a number of type Real; arrays
-may lie in the same memory, since a thread reads all its inputs before it writes.
+may lie in the same memory, since a thread reads all its inputs before it writes. The loops' own
+names aren't free: i, n and, where there are channels, c, s, e, o, g, first.
 """
 
 from ..backend import Kernels
@@ -51,21 +52,19 @@ _CHANNEL_NEXT = """
         if (c >= channels) c -= channels;"""
 
 
-def channel_sums(name, inputs, terms, columns="", start=""):
+def channel_sums(name, inputs, terms, start=""):
     """A function that adds up `terms`, formulas of `inputs`, over each channel.
 
     inputs      arrays (outer, channels, inner)
     terms       a list of C++ expressions, taken in double precision
-    columns     arrays of one number a channel
     start       text that a thread begins with; there c is its channel
     It runs by `Blocks.launch_sums` and writes sums (terms, groups, channels), group g being the
     g-th piece of a channel's outer * inner entries. Sums are made in a fixed order.
     """
-    inputs, columns, numbers = inputs.split(), columns.split(), range(len(terms))
-    arguments = [f"const Real *{a}_" for a in [*inputs, *columns]]
+    inputs, numbers = inputs.split(), range(len(terms))
     return f"""
 extern "C" __global__ void {name}(Index outer, Index channels, Index inner, Index groups,
-                                  {", ".join(arguments)}, double *sums)
+                                  {", ".join(f"const Real *{a}_" for a in inputs)}, double *sums)
 {{
     __shared__ double part[{len(terms)}][256];
     const unsigned width = inner == 1 ? {COLUMNS} : 1, step = blockDim.x / width;
@@ -74,7 +73,6 @@ extern "C" __global__ void {name}(Index outer, Index channels, Index inner, Inde
     const Index end = g * share + share < outer * inner ? g * share + share : outer * inner;
     double {", ".join(f"sum{k} = 0" for k in numbers)};
     if (c < channels) {{
-        {" ".join(f"const Real {a} = {a}_[c];" for a in columns)}
         {start}
         Index e = g * share + threadIdx.x / width, o = e / inner, s = e % inner;
         const Index outer_step = step / inner, inner_step = step % inner;

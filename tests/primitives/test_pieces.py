@@ -8,6 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from minicaffe.primitives import elementwise
 from minicaffe.primitives.elementwise import Blocks, map_pieces, scratch_arrays
 
+pytestmark = pytest.mark.parametrize("xp", ["numpy"], indirect=True)      # pieces are the CPU's
+
 
 @pytest.fixture(params=[1, 7, 64, 1000])
 def piece(request, monkeypatch):
