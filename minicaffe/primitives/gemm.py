@@ -13,6 +13,7 @@ from .parallel import for_each
 _FLOPS_PER_PIECE = 4e6       # under this, handing a piece to a thread costs more than it saves
 _MOST_PIECES = 16
 _GROUP_WIDTH = 16            # smaller blocks are multiplied in groups of this width, see _way
+_LEAST = 1 << 19             # multiplications: for fewer of them no choice is worth making
 _COPIED = 1 << 20            # multiplications: in smaller products a transposed factor is slow
 
 
@@ -87,10 +88,13 @@ def _few_large_products(a, b, out, add):
 
 def _many_small_products(a, b, out, add):
     """A piece is a range of products, multiplied in groups where single ones are too small."""
-    multiply, group = _way(a, b, out, add)
     (B, m, k), n = a.shape, b.shape[2]
+    if B <= 16 and B * m * k * n < _LEAST:
+        _multiply_rows(a, b, out, add, 1)
+        return
+    multiply, group = _way(a, b, out, add)
     flops = 2 * B * group * m * k * n
-    pieces = max(1, int(min(_MOST_PIECES, B // group, flops / _FLOPS_PER_PIECE)))
+    pieces = max(1, min(_MOST_PIECES, B // group, int(-(-flops // _FLOPS_PER_PIECE))))
     step = -(-B // (group * pieces)) * group
 
     def piece(i, worker):
