@@ -113,7 +113,10 @@ class SoftmaxWithLoss(Layer):
                              f"of shape {bottom[0].shape}, which with axis {axis} need {O * I}")
         self.sizes = O, C, I
         self.picks = self.xp.arange(O)[:, None], self.xp.arange(I)[None, :]
-        self.targets = 1 - self.smoothing + self.smoothing / C, self.smoothing / C
+        share = self.smoothing / max(C, 1)
+        self.targets = 1 - self.smoothing + share, share
+        self.row_launch = row_launch(self.sizes, 1)
+        self.divisor = known_divisor(self.param, self.normalization, O * I, O)
         self.reader.expect(bottom[1].shape, C)
         self.p.reshape_like(bottom[0])
         top[0].reshape(())
@@ -134,12 +137,11 @@ class SoftmaxWithLoss(Layer):
         top[0].data[...] = -(picked * self.valid).sum() / self.n
 
     def forward_gpu(self, bottom, top):
-        (O, C, I), labels = self.sizes, bottom[1].data
-        blocks, rows, *launch = row_launch(self.sizes, 1)
+        labels, (blocks, rows, *launch) = bottom[1].data, self.row_launch
         self.device_loss.forward(
             _SOFTMAX_LOSS, "forward", rows, (*launch, bottom[0].data, labels, self.reader.ignore,
                                              *self.targets, FLT_MIN, self.p.data),
-            labels, top[0].data, known_divisor(self.param, self.normalization, O * I, O), blocks)
+            labels, top[0].data, self.divisor, blocks)
 
     def _sum_of_logarithms(self):
         """sum_c log max(p[o, c, i], FLT_MIN) as (O, I)."""

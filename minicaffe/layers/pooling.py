@@ -59,6 +59,7 @@ class Pooling(Layer):
         for blob in top:
             blob.reshape(shape[:2] + self.output)
         self.winners.reshape_like(top[0])
+        self.geometry = (*self.size, *self.output, *self.kernel, *self.stride, *self.pad)
         self.planes = bottom[0].count(0, 2)
         ends = [(o - 1) * s + k for o, s, k in zip(self.output, self.stride, self.kernel)]
         self.padded = tuple(max(end, size + p) for end, size, p in zip(ends, self.size, self.pad))
@@ -114,7 +115,7 @@ class Pooling(Layer):
                 return
             planes = self._bordered(x[part], work)
             rows = work.get("rows", (len(planes), self.output[0], planes.shape[2]))
-            pool.reduce_windows(np.maximum if is_max else np.add, planes, *self._geometry(), rows,
+            pool.reduce_windows(np.maximum if is_max else np.add, planes, *self._windows(), rows,
                                 y[part])
             if not is_max:
                 y[part] /= self.divisor
@@ -126,9 +127,9 @@ class Pooling(Layer):
     def forward_gpu(self, bottom, top):
         x, y = bottom[0].data, top[0].data
         if self.param.pool == self.param.AVE:
-            pool.average_forward_gpu(x, y, self._device_geometry())
+            pool.average_forward_gpu(x, y, self.geometry)
             return
-        pool.max_forward_gpu(x, y, self.winners.data, self._device_geometry())
+        pool.max_forward_gpu(x, y, self.winners.data, self.geometry)
         if len(top) == 2:
             top[1].data[...] = self.winners.data
 
@@ -148,11 +149,11 @@ class Pooling(Layer):
             product = work.get("product", (n, *self.output))
             if self.param.pool == self.param.MAX:
                 planes = self._bordered(x[part], work)
-                pool.spread_maxima(planes, y[part], dy[part], *self._geometry(), result, product)
+                pool.spread_maxima(planes, y[part], dy[part], *self._windows(), result, product)
             else:
                 np.divide(dy[part], self.divisor, out=product)
                 rows = work.get("rows", (n, self.output[0], result.shape[2]))
-                pool.spread_sums(product, *self._geometry(), rows, result)
+                pool.spread_sums(product, *self._windows(), rows, result)
             if self.bordered:
                 dx[part] = self._interior(result)
 
@@ -163,23 +164,20 @@ class Pooling(Layer):
             return
         dx, dy = bottom[0].diff, top[0].diff
         if self.param.pool == self.param.AVE:
-            pool.average_backward_gpu(dy, dx, self._device_geometry())
+            pool.average_backward_gpu(dy, dx, self.geometry)
         else:
-            pool.max_backward_gpu(dy, self.winners.data, dx, self._device_geometry())
-
-    def _device_geometry(self):
-        return self.size, self.output, self.kernel, self.stride, self.pad
+            pool.max_backward_gpu(dy, self.winners.data, dx, self.geometry)
 
     def _write_places(self, planes, y, places):
         places.fill(-1)                                   # as Caffe: a window without any entry
-        for (down, across), here in pool.first_maxima(planes, y, *self._geometry()):
+        for (down, across), here in pool.first_maxima(planes, y, *self._windows()):
             rows = np.arange(down.start, down.stop, down.step) - self.pad[0]
             columns = np.arange(across.start, across.stop, across.step) - self.pad[1]
             inside = np.logical_and.outer(rows < self.size[0], columns < self.size[1])
             number = np.where(inside, np.add.outer(rows * self.size[1], columns), -1)
             np.copyto(places, number.astype(self.dtype), where=here)
 
-    def _geometry(self):
+    def _windows(self):
         return self.kernel, self.stride, self.output
 
     def _planes(self, a):

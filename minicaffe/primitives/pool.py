@@ -17,18 +17,18 @@ _SIZES = "H", "W", "OH", "OW", "kh", "kw", "sh", "sw", "ph", "pw"
 _KERNELS = Kernels("pool", """
 struct Span { int begin, end; };
 
-__device__ Span entries_of(int window, Index kernel, Index stride, Index pad, Index limit)
+__device__ Span entries_of(int window, int kernel, int stride, int pad, int limit)
 {
     const int begin = window * stride - pad;
     const int end = begin + kernel < limit ? begin + kernel : limit;
     return Span{begin, end};
 }
 
-__device__ Span windows_with(int entry, Index kernel, Index stride, Index pad, Index windows)
+__device__ Span windows_with(int entry, int kernel, int stride, int pad, int windows)
 {
     const int at = entry + pad;
     const int first = at < kernel ? 0 : (at - kernel) / stride + 1, behind = at / stride + 1;
-    return Span{first, behind < windows ? behind : (int)windows};
+    return Span{first, behind < windows ? behind : windows};
 }
 
 extern "C" __global__ void max_forward(Index n, const Real* x, Real* y, int* winner, GEOMETRY)
@@ -120,7 +120,7 @@ extern "C" __global__ void average_backward(Index n, const Real* dy, Real* dx, G
   .replace("SIZES", ", ".join(_SIZES)))
 
 
-# ---- GPU: arrays of the device; geometry = sizes (H, W), (OH, OW), (kh, kw), (sh, sw), (ph, pw)
+# ---- GPU: arrays of the device; geometry = (H, W, OH, OW, kh, kw, sh, sw, ph, pw)
 
 def max_forward_gpu(x, y, winners, geometry):
     """y (..., OH, OW) = the maximum of each window of x (..., H, W), and where it is.
@@ -147,7 +147,7 @@ def average_backward_gpu(dy, dx, geometry):
 
 
 def _run(function, n, *arrays, geometry):
-    _KERNELS(function, arrays[0].dtype, n, n, *arrays, *itertools.chain.from_iterable(geometry))
+    _KERNELS(function, arrays[0].dtype, n, n, *arrays, *geometry)
 
 
 # ---- CPU
