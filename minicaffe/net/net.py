@@ -301,7 +301,10 @@ class Net:
         for i, layer in enumerate(self.layers):
             bottom, top = self._blobs(self._bottom_names[i]), self._blobs(self._top_names[i])
             if bottom:
-                layer.reshape(bottom, top)
+                try:
+                    layer.reshape(bottom, top)
+                except backend.device_errors() as problem:
+                    raise layer.error(backend.explain(problem)) from problem
                 self._shapes[i] = _shapes(bottom, top)
 
     def first_not_finite(self):
