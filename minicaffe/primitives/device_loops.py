@@ -52,19 +52,22 @@ _CHANNEL_NEXT = """
         if (c >= channels) c -= channels;"""
 
 
-def channel_sums(name, inputs, terms, start=""):
+def channel_sums(name, inputs, terms, start="", added=False):
     """A function that adds up `terms`, formulas of `inputs`, over each channel.
 
     inputs      arrays (outer, channels, inner)
     terms       a list of C++ expressions, taken in double precision
     start       text that a thread begins with; there c is its channel
+    added       whether sums is an array (terms, channels) like the inputs that they are added to,
+                where there is but one group
     It runs by `Blocks.launch_sums` and writes sums (terms, groups, channels), group g being the
     g-th piece of a channel's outer * inner entries. Sums are made in a fixed order.
     """
     inputs, numbers = inputs.split(), range(len(terms))
+    kind, sign = ("Real", "+=") if added else ("double", "=")
     return f"""
 extern "C" __global__ void {name}(Index outer, Index channels, Index inner, Index groups,
-                                  {", ".join(f"const Real *{a}_" for a in inputs)}, double *sums)
+                                  {", ".join(f"const Real *{a}_" for a in inputs)}, {kind} *sums)
 {{
     __shared__ double part[{len(terms)}][256];
     const unsigned width = inner == 1 ? {COLUMNS} : 1, step = blockDim.x / width;
@@ -92,7 +95,7 @@ extern "C" __global__ void {name}(Index outer, Index channels, Index inner, Inde
         }}
     }}
     if (threadIdx.x < width && c < channels) {{
-        {" ".join(f"sums[({k} * groups + g) * channels + c] = part[{k}][threadIdx.x];"
+        {" ".join(f"sums[({k} * groups + g) * channels + c] {sign} part[{k}][threadIdx.x];"
                   for k in numbers)}
     }}
 }}

@@ -19,7 +19,7 @@ PIECE = 1 << 17              # numbers; smaller ones fit a cache better, but the
 _GROUPS = 16                 # at most so many partial sums a channel
 _THREADS = 256               # in a block on the GPU
 _BLOCKS = 2048               # as many as a large GPU holds at a time
-_TERMS = 8                   # that a thread adds up at least, before its block's are added
+_TERMS = 8                   # that a thread there adds up, before its block's are added
 _local = threading.local()
 
 
@@ -59,9 +59,11 @@ class Blocks:
     Sums over outer and inner are collected in an array (groups, channels), a row a group, so that
     no two tasks add to the same number: see `buffer`. On the GPU, `launch` and the functions beside
     it take the place of `map`.
+
+    terms       that a thread of the GPU adds up at least
     """
 
-    def __init__(self, xp, outer, channels, inner):
+    def __init__(self, xp, outer, channels, inner, terms=_TERMS):
         self.xp, self.shape = xp, (outer, channels, inner)
         piece = PIECE if xp is np else max(1, outer * channels * inner)
         self.channel_step = min(max(1, channels), max(1, piece // max(1, inner)))
@@ -71,7 +73,7 @@ class Blocks:
         self._per_group = -(-blocks // self.groups)
         self._tasks = ranges * self.groups
         if xp is not np:
-            self._plan_sums()
+            self._plan_sums(terms)
 
     def buffer(self, count):
         """Room for `count` sums, (count, groups, channels) in double precision; made in reshape."""
@@ -99,7 +101,7 @@ class Blocks:
 
     # ---- on the GPU
 
-    def _plan_sums(self):
+    def _plan_sums(self, least):
         """How sums are shared out to blocks: self.groups pieces a channel, by shapes only."""
         outer, channels, inner = self.shape
         if channels == 1 or not outer * inner:
@@ -107,7 +109,7 @@ class Blocks:
         self._sum_shape = outer, channels, inner
         width = COLUMNS if inner == 1 else 1
         self._across = -(-channels // width)
-        terms = outer * inner * width // (_THREADS * _TERMS)
+        terms = outer * inner * width // (_THREADS * least)
         self.groups = max(1, min(terms, _BLOCKS // max(1, self._across)))
 
     def launch(self, kernels, function, *arguments):
