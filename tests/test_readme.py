@@ -29,7 +29,7 @@ def checkout(tmp_path, monkeypatch):
 
 
 def test_python_examples(checkout, capsys):
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     names = {}
     with np.printoptions():                             # the example sets some
         exec(BLOCKS[0], names)
@@ -43,6 +43,8 @@ def test_python_examples(checkout, capsys):
     names["solver"].close()
     saved = caffe.Net("prototxt/lenet/train_test.prototxt", caffe.TEST, weights="lenet.caffemodel")
     np.testing.assert_array_equal(saved.params["ip1"][0].data, names["net"].params["ip1"][0].data)
+    exec(BLOCKS[3], names)
+    assert names["w"].data.shape == (100, 5, 8)
 
 
 def test_first_net_is_the_file(checkout):
