@@ -63,6 +63,7 @@ class Recurrent(Layer):
         if self.static:
             self.add_blob((self.G, bottom[2].count(1)), p.weight_filler)
         self.W_h = self.add_blob((self.G, self.H), p.weight_filler)
+        self.needs_host = p.debug_info                             # forward logs numbers then
         if not p.expose_hidden:
             self.carried = [Blob((0, self.H), self.dtype) for _ in range(self.states)]
 

@@ -141,6 +141,7 @@ def test_debug_info_tells_each_step(xp, caplog):
     with caplog.at_level("INFO", "minicaffe"):
         layer.forward(bottom, top)
     assert len(caplog.records) == T and "step 3" in caplog.text
+    assert layer.needs_host and not make("RNN")[0].needs_host       # a CUDA graph can't log
 
 
 class TestLSTMUnit:
