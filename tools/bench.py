@@ -1,13 +1,15 @@
 """Time a training step (forward, backward, update) on random data, beside PyTorch if installed.
 
 With --layers: element-wise and normalisation layers, beside the time memory needs for their data.
+With --gpu N: training steps on a GPU beside PyTorch's, with and without CUDA graphs, and block
+diagonal products beside dense ones, torch.bmm, CSR and what the device could do at best.
 """
 
 import json
 import sys
 
-from minicaffe import cli
-from minicaffe.analysis import bench, layer_bench
+from minicaffe import backend, cli
+from minicaffe.analysis import bench, gpu_bench, gpu_plot, gpu_steps, layer_bench
 from minicaffe.datasets.base import checkout
 from minicaffe.errors import Error
 from minicaffe.files import atomic_write
@@ -19,6 +21,10 @@ def main(argv=None):
                         help=f"any of {', '.join(bench.CASES)}, or with --layers of "
                              f"{'; '.join(layer_bench.CASES)} (default: all)")
     parser.add_argument("--layers", action="store_true", help="time single layers, not nets")
+    parser.add_argument("--gpu", metavar="N", help="the number of the GPU to measure")
+    parser.add_argument("--sizes", default=",".join(map(str, gpu_bench.SIZES)), metavar="N,N",
+                        help="with --gpu: matrix sizes of the products, none: '' (%(default)s)")
+    parser.add_argument("--plot", metavar="FILE", help="with --gpu: a PNG of the products")
     parser.add_argument("--rounds", type=int, default=5,
                         help="processes a side, or repetitions of all layers, in turns (%(default)s)")
     parser.add_argument("--steps", type=int, default=50, help="timed steps each (%(default)s)")
@@ -29,7 +35,10 @@ def main(argv=None):
     unknown = set(args.names) - set(known)
     if unknown or args.rounds < 1 or args.steps < 1:
         parser.error(f"unknown name '{unknown.pop()}'" if unknown else "needs a round and a step")
-    result = (layers if args.layers else nets)(args, args.names or list(known))
+    if args.gpu:
+        backend.choose(args.gpu)
+    run = gpu if backend.mode() == "gpu" else layers if args.layers else nets
+    result = run(args, args.names or list(known))
     if args.json:
         with atomic_write(args.json, "w") as file:
             json.dump({"machine": bench.machine(), **result}, file, indent=1)
@@ -45,18 +54,51 @@ def nets(args, names):
     return {"median_ms": result}
 
 
+def gpu(args, names):
+    """Print and return the medians of training steps and of block diagonal products on a GPU."""
+    sizes = _numbers("--sizes", args.sizes)
+    print(f"{backend.device_name()}: microseconds a training step")
+    steps = gpu_steps.compare(names, args.rounds, args.steps, checkout() or ".", _print_step)
+    result = {"device": backend.device_name(), "tf32": backend.tf32_wanted(),
+              "steps_us": [row._asdict() for row in steps]}
+    if sizes:
+        print(f"{'microseconds':14}{'n':>7}{'blocks':>8}{'block':>10}{'dense':>10}{'torch.bmm':>11}"
+              f"{'CSR':>10}   speed-up (roofline)   share of the bound")
+        peak, rows = gpu_bench.products(sizes, args.rounds, report=_print_product)
+        result.update(ceilings=peak._asdict(), products_us=[row._asdict() for row in rows])
+        if args.plot:
+            gpu_plot.plot_products(rows, args.plot, backend.device_name())
+    return result
+
+
+def _print_step(row):
+    peer = "   (PyTorch is not installed)" if row.torch is None else \
+        f"   PyTorch {row.torch:8.1f}, as a graph {row.torch_graph:8.1f}   ratio {row.ratio:.2f}"
+    print(f"{row.net:8} {row.eager:8.1f}, as a graph {row.graph:8.1f}, launched in {row.host:8.1f}{peer}")
+
+
+def _print_product(row):
+    bmm, csr = ("-" if value is None else f"{value:.1f}" for value in (row.bmm, row.csr))
+    print(f"{row.what:14}{row.n:7}{row.blocks:8}{row.block:10.1f}{row.dense:10.1f}{bmm:>11}{csr:>10}"
+          f"   {row.speed_up:8.1f} ({row.roofline:8.1f})   {row.share:.2f} of {row.bound}")
+
+
 def layers(args, names):
     """Print and return the medians of single layers' passes."""
-    try:
-        shape = tuple(int(d) for d in args.shape.split(","))
-    except ValueError:
-        raise Error(f"--shape {args.shape}: must be whole numbers with commas between") from None
+    shape = _numbers("--shape", args.shape)
     copy, bandwidth, rows = layer_bench.time_layers(names, args.rounds, shape)
     print(f"copy of {args.shape} float32: {copy:.2f} ms, {bandwidth:.1f} GB/s")
     for row in rows:
         print(f"{row.name:18} {row.direction:9} {row.ms:8.2f} ms   memory {row.bound_ms:6.2f} ms   "
               f"ratio {row.ratio:.2f}")
     return {"shape": shape, "copy_ms": copy, "layers": [row._asdict() for row in rows]}
+
+
+def _numbers(option, text):
+    try:
+        return tuple(int(number) for number in text.split(",") if number)
+    except ValueError:
+        raise Error(f"{option} {text}: must be whole numbers with commas between") from None
 
 
 if __name__ == "__main__":

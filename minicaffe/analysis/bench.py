@@ -66,7 +66,7 @@ def machine():
 
 def step_times(side, name, steps, folder="."):
     """Seconds of each of `steps` training steps (forward, backward, update) of one side."""
-    step = {"minicaffe": _our_step, "torch": _torch_step}[side](CASES[name], folder)
+    step = {"minicaffe": _our_step, "torch": torch_step}[side](CASES[name], folder)
     for _ in range(_WARM_UP):
         step()
     times = []
@@ -101,22 +101,31 @@ def _batch(case):
             rng.integers(case.classes, size=case.shape[0]))
 
 
-def _our_step(case, folder):
+def our_solver(case, folder=".", mode="CPU", device=0, **options):
+    """A solver of a case with the same batch in every step; options are get_solver's."""
     param = caffe_pb2.SolverParameter(net_param=net_on_inputs(case, folder), lr_policy="fixed",
-                                      random_seed=1, solver_mode="CPU", **_RECIPE)
-    solver = get_solver(param)
+                                      random_seed=1, solver_mode=mode, device_id=device, **_RECIPE)
+    solver = get_solver(param, **options)
     for name, array in zip(("data", "label"), _batch(case)):
-        solver.net.blobs[name].data[...] = array
+        solver.net.blobs[name].data = array
+    return solver
+
+
+def _our_step(case, folder):
+    solver = our_solver(case, folder)
     return lambda: solver.step(1)
 
 
-def _torch_step(case, folder):
+def torch_step(case, folder=".", device="cpu"):
+    """The same training step in PyTorch, as a function."""
     import torch
 
-    model = torch.nn.Sequential(*_torch_layers(net_on_inputs(case, folder), case.shape))
+    shape = net_on_inputs(case, folder), case.shape
+    data, label = (torch.from_numpy(array).to(device) for array in _batch(case))
+    model = torch.nn.Sequential(*_torch_layers(*shape)).to(device)
+    model(data)                                       # lazy layers take their shapes
     optimizer = torch.optim.SGD(model.parameters(), lr=_RECIPE["base_lr"],
                                 momentum=_RECIPE["momentum"], weight_decay=_RECIPE["weight_decay"])
-    data, label = map(torch.from_numpy, _batch(case))
     loss = torch.nn.CrossEntropyLoss()
 
     def step():

@@ -12,7 +12,7 @@ import types
 import numpy as np
 import scipy.special
 
-from . import arrays, blas, kernels, runtime, state
+from . import arrays, blas, kernels, runtime, sparse, state
 from .arrays import apply, asarray, ndarray
 
 UFUNCS = """
@@ -253,7 +253,8 @@ def build():
     cupyx.scatter_add = lambda a, slices, value: cupy.add.at(a, slices, value)
     cupyx.empty_pinned = lambda shape, dtype=float, order="C": np.empty(shape, dtype, order)
     names = {"cupy": cupy, "cupy.cuda": cupy.cuda, "cupy.linalg": cupy.linalg, "cupyx": cupyx,
-             "cupyx.scipy": cupyx.scipy, "cupyx.scipy.special": special}
+             "cupyx.scipy": cupyx.scipy, "cupyx.scipy.special": special,
+             "cupyx.scipy.sparse": sparse.module()}
     for name in "cupy_backends", "cupy_backends.cuda", "cupy_backends.cuda.libs":
         names[name] = types.ModuleType(name)
     names["cupy_backends.cuda.libs.cublas"] = blas.module()

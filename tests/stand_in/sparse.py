@@ -1,0 +1,28 @@
+"""cupyx.scipy.sparse's stand-in: matrices in CSR format and their products with dense ones."""
+
+import types
+
+import scipy.sparse
+
+from .arrays import apply, ndarray
+
+
+class CsrMatrix:
+    """csr_matrix((data, indices, indptr), shape): arrays of the device; @ a dense matrix."""
+
+    def __init__(self, arrays, shape):
+        if not all(isinstance(array, ndarray) for array in arrays):
+            raise TypeError("csr_matrix takes arrays of the device")
+        self.arrays, self.shape = arrays, shape
+
+    def __matmul__(self, dense):
+        def product(data, indices, starts, dense):
+            return scipy.sparse.csr_matrix((data, indices, starts), self.shape) @ dense
+        return apply("csr product", product, (*self.arrays, dense))
+
+
+def module():
+    """What `import cupyx.scipy.sparse` gives."""
+    sparse = types.ModuleType("cupyx.scipy.sparse")
+    sparse.csr_matrix = CsrMatrix
+    return sparse
