@@ -3,7 +3,8 @@
 A layer's formula takes several NumPy calls; on whole blobs each would go through memory anew. Here
 all of them are done on one piece before the next is read, so that a pass costs what reading its
 inputs and writing its outputs once costs. Pieces depend on shapes only, never on the number of
-threads. Where xp is not NumPy, there is one piece: everything.
+threads. Where xp is not NumPy, map_pieces has one piece: everything. Most layers have kernels
+there, whose loops are in device_loops.py; `Blocks` launches those that know channels.
 """
 
 import threading
@@ -57,27 +58,34 @@ class Blocks:
 
     A task is a range of channels and a group of outer indices; it goes through its blocks in order.
     Sums over outer and inner are collected in an array (groups, channels), a row a group, so that
-    no two tasks add to the same number: see `buffer`. On the GPU, `launch` and the functions beside
-    it take the place of `map`.
+    no two tasks add to the same number: see `buffer`. `map` is for NumPy; on the GPU `launch` and
+    the functions beside it take its place.
 
     terms       that a thread of the GPU adds up at least
     """
 
     def __init__(self, xp, outer, channels, inner, terms=_TERMS):
         self.xp, self.shape = xp, (outer, channels, inner)
-        piece = PIECE if xp is np else max(1, outer * channels * inner)
-        self.channel_step = min(max(1, channels), max(1, piece // max(1, inner)))
-        self.outer_step = max(1, piece // max(1, self.channel_step * inner))
-        ranges, blocks = -(-channels // self.channel_step), -(-outer // self.outer_step)
-        self.groups = max(1, min(blocks, _GROUPS // max(1, ranges)))
-        self._per_group = -(-blocks // self.groups)
-        self._tasks = ranges * self.groups
-        if xp is not np:
+        if xp is np:
+            self._plan_tasks()
+        else:
             self._plan_sums(terms)
 
     def buffer(self, count):
         """Room for `count` sums, (count, groups, channels) in double precision; made in reshape."""
         return self.xp.zeros((count, self.groups, self.shape[1]))
+
+    # ---- on the CPU
+
+    def _plan_tasks(self):
+        """How blocks are cut, and shared out to tasks: self.groups of them a range of channels."""
+        outer, channels, inner = self.shape
+        self.channel_step = min(max(1, channels), max(1, PIECE // max(1, inner)))
+        self.outer_step = max(1, PIECE // max(1, self.channel_step * inner))
+        ranges, blocks = -(-channels // self.channel_step), -(-outer // self.outer_step)
+        self.groups = max(1, min(blocks, _GROUPS // max(1, ranges)))
+        self._per_group = -(-blocks // self.groups)
+        self._tasks = ranges * self.groups
 
     def map(self, function, *arrays, scratch=0):
         """function(at, *blocks, *scratch) for all blocks of arrays (outer, channels, inner).
