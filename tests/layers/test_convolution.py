@@ -144,3 +144,14 @@ def test_bottoms_that_do_not_fit():
     bottom[0].reshape(2, 4, 6, 6)
     with pytest.raises(LayerError, match=r"bottom shape \(2, 4, 6, 6\) does not fit weights"):
         layer.reshape(bottom, top)
+
+
+def test_four_spatial_axes(xp):
+    fields = dict(num_output=2, kernel_size=[2, 1, 2, 1])
+    if xp is not np:
+        with pytest.raises(LayerError, match="Convolution.*4 spatial axes, .* at most 3"):
+            make((2, 3, 2, 3, 2, 2), xp=xp, **fields)
+        return
+    layer, bottom, top = make((2, 3, 2, 3, 2, 2), xp=xp, **fields)
+    layer.forward(bottom, top)
+    assert_allclose(to_numpy(top[0].data), naive(layer, bottom[0].data, *weights(layer)), rtol=1e-11)

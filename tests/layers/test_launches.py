@@ -9,6 +9,13 @@ LABELS = {1: [0, 2, 1, 2]}
 SCORES = [(4, 3), (4,)]
 # type, shapes of bottoms, values, fields, launches forward and backward
 CASES = [
+    ("Convolution", (2, 3, 7, 7), {}, dict(kernel_size=[3], num_output=4), 1, 6),
+    ("Convolution", (2, 30, 7, 7), {}, dict(kernel_size=[3], num_output=4), 3, 6),
+    ("Deconvolution", (2, 3, 7, 7), {}, dict(kernel_size=[3], num_output=4), 4, 6),
+    ("Im2col", (2, 3, 7, 7), {}, dict(kernel_size=[3]), 1, 1),
+    ("InnerProduct", (4, 3), {}, dict(num_output=5), 2, 3),
+    ("InnerProduct", (4, 3), {}, dict(num_output=5, transpose=True, bias_term=False), 1, 2),
+    ("BlockInnerProduct", (4, 6), {}, dict(num_output=4, num_blocks=2), 2, 3),
     ("Pooling", (2, 3, 7, 7), {}, dict(kernel_size=3, stride=2), 1, 1),
     ("Pooling", (2, 3, 7, 7), {}, dict(kernel_size=3, stride=2, pool="AVE"), 1, 1),
     ("LRN", (2, 6, 4, 4), {}, {}, 1, 1),
@@ -50,6 +57,7 @@ CASES = [
     ("Permute", (4, 3), {}, dict(order=[1, 0]), 1, 1),
     ("Tile", (4, 3), {}, dict(tiles=2), 1, 1),
     ("Crop", [(2, 3, 6, 6), (2, 3, 4, 4)], {}, {}, 1, 3),
+    ("LSTM", [(3, 4, 2), (3, 4)], {}, dict(num_output=5), 14, 18),
     ("LSTMUnit", [(1, 4, 3), (1, 4, 12), (1, 4)], {}, dict(num_top=2), 2, 4),
 ]
 
