@@ -58,15 +58,21 @@ def make(chosen, args):
     if not args.finished:
         training.obtain([run for runs in needed.values() for run in runs], args.jobs)
     for name in chosen:
-        figure = module(name)
-        found = {run.key: training.load(run) for run in needed[name]}
-        notes = figure.notes(args.scale)
-        missing = [run.name for run in needed[name] if found[run.key] is None]
-        if missing:
-            notes.append(f"{len(missing)} of {len(found)} training runs are not done yet")
-        numbers = figure.measure(args.scale, lambda run: found[run.key])
-        print(results.table(results.write(name, figure, args.scale, numbers, notes, args.out)))
+        print(results.table(show(name, needed[name], args)))
         print(f"{args.out / name}.json, .png\n", flush=True)
+
+
+def show(name, runs, args):
+    """Measure and write one figure from those of its training runs that are done."""
+    figure, found = module(name), {run.key: training.load(run) for run in runs}
+    done = [run for run in runs if found[run.key] is not None]
+    notes = figure.notes(args.scale)
+    if len(done) < len(runs):
+        notes.append(f"{len(runs) - len(done)} of {len(runs)} training runs are not done yet")
+    if runs and not done:
+        raise Error(f"{name}: none of its {len(runs)} training runs is done")
+    numbers = figure.measure(args.scale, lambda run: found[run.key])
+    return results.write(name, figure, args.scale, numbers, done, notes, args.out)
 
 
 def names():

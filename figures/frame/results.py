@@ -18,11 +18,11 @@ SCALES = ("smoke", "quick", "full")
 FOLDER = Path(__file__).parents[1] / "results"
 
 
-def write(name, module, scale, numbers, notes, folder=FOLDER):
+def write(name, module, scale, numbers, runs, notes, folder=FOLDER):
     """Write NAME.json and NAME.png; returns the JSON's contents.
 
-    numbers: what module.measure gave; notes: sentences that belong into picture and JSON. Raises
-    Error where the folder holds this figure at a larger scale.
+    numbers: what module.measure gave; runs: those they come from; notes: sentences that belong into
+    picture and JSON. Raises Error where the folder holds this figure at a larger scale.
     """
     path = Path(folder) / f"{name}.json"
     check_scale(path, scale)
@@ -31,7 +31,9 @@ def write(name, module, scale, numbers, notes, folder=FOLDER):
     rows = [{"what": what, "paper": paper, "here": _plain(here), "difference": apart(paper, here)}
             for what, paper, here in module.compare(numbers)]
     result = {"figure": name, "title": title(module), "scale": scale, "notes": notes,
-              "machine": machine(), "comparison": rows, "numbers": numbers}
+              "machine": machine(), "comparison": rows, "numbers": numbers,
+              "runs": [{"name": run.name, "key": run.key, "seed": run.seed,
+                        "iterations": run.iterations} for run in runs]}
     figure = module.draw(numbers)
     figure.supxlabel("\n".join(notes), fontsize=8, color=plot_style.GREY)
     plot_style.save(figure, path.with_suffix(".png"))

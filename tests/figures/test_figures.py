@@ -62,7 +62,9 @@ def test_smoke(places, capsys, name):
     for row in result["comparison"]:
         assert row["what"] in printed
     assert result["machine"]["processor"]
-    if make.module(name).runs("smoke"):
+    runs = make.module(name).runs("smoke")
+    assert [run["name"] for run in result["runs"]] == [run.name for run in runs]
+    if runs:
         assert any("scale smoke:" in note for note in result["notes"])
 
 
@@ -77,7 +79,7 @@ def test_results_of_a_larger_scale_stay(places, tmp_path, capsys):
     (["bdip.fig99"], "unknown figure 'bdip.fig99': did you mean 'bdip.fig9'?"),
     ([], "which figure? see --list"),
     (["bdip.fig9", "--jobs", "0"], "--jobs must be at least 1"),
-    (["bdip.fig7", "--finished"], "the run of LeNet-5 without blocks")])
+    (["bdip.fig7", "--finished"], "bdip.fig7: none of its 7 training runs is done")])
 def test_bad_input(places, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.setenv("MINICAFFE_CACHE", str(tmp_path / "empty"))
     assert cli.run(make.main, [*arguments, "--out", str(tmp_path)]) == 1
@@ -99,6 +101,16 @@ def test_finished_shows_what_is_there(places, capsys, monkeypatch):
     result = json.loads((places / "partly" / "bdip.fig7.json").read_text())
     assert "2 of 3 training runs are not done yet" in result["notes"]
     assert [member["blocks"] for member in result["numbers"]["members"]] == [1]
+    assert [run["seed"] for run in result["runs"]] == [1]
+
+
+def test_nothing_to_compare_with(places, tmp_path, capsys, monkeypatch):
+    """Runs are done, but not the one that all others are divided by."""
+    monkeypatch.setenv("MINICAFFE_CACHE", str(tmp_path))
+    training.train(make.module("bdip.fig7").runs("smoke")[1])
+    arguments = ["bdip.fig7", "--finished", "--scale", "smoke", "--out", str(tmp_path)]
+    assert cli.run(make.main, arguments) == 1
+    assert "the run of LeNet-5 without blocks" in capsys.readouterr().err
 
 
 class TestResults:
