@@ -1,6 +1,7 @@
 """Time a training step (forward, backward, update) on random data, beside PyTorch if installed.
 
 With --layers: element-wise and normalisation layers, beside the time memory needs for their data.
+With --blocks: block diagonal products on the CPU beside dense ones, torch.bmm and SciPy's CSR.
 With --gpu N: training steps on a GPU beside PyTorch's, with and without CUDA graphs, and block
 diagonal products beside dense ones, torch.bmm, CSR and what the device could do at best.
 """
@@ -9,7 +10,7 @@ import json
 import sys
 
 from minicaffe import backend, cli
-from minicaffe.analysis import bench, gpu_bench, gpu_plot, gpu_steps, layer_bench
+from minicaffe.analysis import bench, block_bench, gpu_bench, gpu_plot, gpu_steps, layer_bench
 from minicaffe.datasets.base import checkout
 from minicaffe.errors import Error
 from minicaffe.files import atomic_write
@@ -21,6 +22,9 @@ def main(argv=None):
                         help=f"any of {', '.join(bench.CASES)}, or with --layers of "
                              f"{'; '.join(layer_bench.CASES)} (default: all)")
     parser.add_argument("--layers", action="store_true", help="time single layers, not nets")
+    parser.add_argument("--blocks", metavar="N,N",
+                        help="time block diagonal products of these sizes, as "
+                        + ",".join(map(str, block_bench.SIZES)))
     parser.add_argument("--gpu", metavar="N", help="the number of the GPU to measure")
     parser.add_argument("--sizes", default=",".join(map(str, gpu_bench.SIZES)), metavar="N,N",
                         help="with --gpu: matrix sizes of the products, none: '' (%(default)s)")
@@ -37,7 +41,8 @@ def main(argv=None):
         parser.error(f"unknown name '{unknown.pop()}'" if unknown else "needs a round and a step")
     if args.gpu:
         backend.choose(args.gpu)
-    run = gpu if backend.mode() == "gpu" else layers if args.layers else nets
+    run = gpu if backend.mode() == "gpu" else \
+        blocks if args.blocks else layers if args.layers else nets
     result = run(args, args.names or list(known))
     if args.json:
         with atomic_write(args.json, "w") as file:
@@ -81,6 +86,26 @@ def _print_product(row):
     bmm, csr = ("-" if value is None else f"{value:.1f}" for value in (row.bmm, row.csr))
     print(f"{row.what:14}{row.n:7}{row.blocks:8}{row.block:10.1f}{row.dense:10.1f}{bmm:>11}{csr:>10}"
           f"   {row.speed_up:8.1f} ({row.roofline:8.1f})   {row.share:.2f} of {row.bound}")
+
+
+def blocks(args, names):
+    """Print and return the medians of block diagonal products on the CPU; names don't matter."""
+    print(f"{'n':>6}{'blocks':>8}   forward: us, times as fast as dense, torch.bmm, CSR   "
+          "all three: us, dense, torch.bmm")
+    rows = []
+    for n in _numbers("--blocks", args.blocks):
+        rows += block_bench.products(n, block_bench.block_counts(n), args.rounds,
+                                     report=_print_blocks)
+    return {"blocks_us": [row._asdict() for row in rows]}
+
+
+def _print_blocks(row):
+    def ratio(other, own):
+        return f"{'-':>9}" if other is None else f"{other / own:9.2f}"
+
+    print(f"{row.n:6}{row.blocks:8}{row.forward:11.1f}{ratio(row.dense, row.forward)}"
+          f"{ratio(row.torch, row.forward)}{ratio(row.csr, row.forward)}{row.all:13.1f}"
+          f"{ratio(row.dense_all, row.all)}{ratio(row.torch_all, row.all)}", flush=True)
 
 
 def layers(args, names):
