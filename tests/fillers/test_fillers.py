@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from minicaffe import Blob
+from minicaffe import Blob, backend
 from minicaffe.errors import Error, LayerError
 from minicaffe.fillers import fill, filler_type_list
 from minicaffe.layers import layer_class
@@ -31,6 +31,15 @@ def fits(values, distribution):
 
 def test_all_of_caffe_s_are_there():
     assert set(CAFFES_OWN) <= set(filler_type_list())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CAFFES_OWN)
+@pytest.mark.parametrize("xp", ["stand-in", "cupy"], indirect=True)
+def test_every_back_end_has_the_same_values(xp, name, dtype):
+    on_gpu = backend.to_numpy(filled(name, (4, 3, 5, 5), dtype=dtype, **FIELDS[name]))
+    backend.set_mode_cpu()
+    assert_array_equal(on_gpu, filled(name, (4, 3, 5, 5), dtype=dtype, **FIELDS[name]))
 
 
 # ---- distributions

@@ -7,6 +7,7 @@ import traceback
 import numpy as np
 import pytest
 from helpers import check_gradient
+from net_helpers import build, inputs, layer
 from numpy.testing import assert_allclose
 
 from minicaffe.blob import Blob
@@ -43,6 +44,19 @@ class Power(caffe.Layer):
 
 class TwoBottoms(Power):
     num_bottom = 2
+
+class OnTheHost(caffe.Layer):
+    """y = sin(x), by NumPy wherever blobs live."""
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        top[0].data = np.sin(caffe.to_numpy(bottom[0].data))
+
+    def backward(self, top, propagate_down, bottom):
+        x, dy = caffe.to_numpy(bottom[0].data), caffe.to_numpy(top[0].diff)
+        bottom[0].diff = np.cos(x) * dy
 
 class Broken(caffe.Layer):
     def setup(self, bottom, top):
@@ -90,6 +104,16 @@ def test_a_users_class_runs_with_any_number_of_bottoms(module, num_bottom):
     names = [result.blob for result in check_gradient(layer, bottom, top)]
     assert names == ["weights 0", "a", "b", "bottom 2"][:num_bottom + 1]
     assert layer.type == "Python" and layer.reshape_always
+
+
+@pytest.mark.parametrize("name, y, dx", [("Power", lambda x: x**3, lambda x: 3 * x**2),
+                                         ("OnTheHost", np.sin, np.cos)])
+def test_a_net_runs_a_users_class_that_computes_on_the_device_or_fetches(module, name, y, dx):
+    fields = f'python_param {{ module: "{module}" layer: "{name}" param_str: "3" }}'
+    net = build("force_backward: true " + inputs(x=(2, 3)) + layer("y", "Python", "x", more=fields))
+    x, dy = np.random.default_rng(0).normal(size=(2, 2, 3))
+    assert_allclose(net.forward(x=x)["y"], y(x), rtol=1e-14)
+    assert_allclose(net.backward(y=dy)["x"], dx(x) * dy, rtol=1e-14)
 
 
 def test_the_users_own_limits_hold(module):
