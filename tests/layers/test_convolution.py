@@ -154,4 +154,5 @@ def test_four_spatial_axes(xp):
         return
     layer, bottom, top = make((2, 3, 2, 3, 2, 2), xp=xp, **fields)
     layer.forward(bottom, top)
-    assert_allclose(to_numpy(top[0].data), naive(layer, bottom[0].data, *weights(layer)), rtol=1e-11)
+    expected = naive(layer, bottom[0].data, *weights(layer))
+    assert_allclose(to_numpy(top[0].data), expected, rtol=1e-11)
