@@ -62,56 +62,61 @@ static void (*_body)();                      // the kernel with its arguments, f
 static void** _arguments;
 
 #ifndef WITH_FIBRES
+static void _give_up() {}
 static void _run_block(const unsigned* order, unsigned n) {
     for (unsigned k = 0; k < n; ++k) { threadIdx.x = order[k]; _body(); }
 }
 #else
 static const size_t _STACK = 1 << 16;
 static const unsigned _MOST = 1024;
+enum { NONE, WAITING, DONE };                // of a fibre; one that is done takes the next block
 static char* _stacks;
 static jmp_buf _fibre[_MOST], _scheduler;
-static int _state[_MOST];                    // 0 not begun, 1 waiting, 2 done
+static int _state[_MOST];
 static unsigned _running, _waits;
 
-static void __syncthreads() {
+static void _leave(int state) {
     unsigned me = _running;
-    _state[me] = 1;
-    ++_waits;
+    _state[me] = state;
     if (!_setjmp(_fibre[me])) _longjmp(_scheduler, 1);
     threadIdx.x = me;
 }
-static void __syncwarp() { __syncthreads(); }
 
-static void _begin_fibre() {
-    _body();
-    _state[_running] = 2;
-    _longjmp(_scheduler, 1);
+static void __syncthreads() { ++_waits; _leave(WAITING); }
+
+static void _live() { for (;;) { _body(); _leave(DONE); } }
+
+static void _make_fibre(unsigned t) {
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = _stacks + _STACK * t;
+    context.uc_stack.ss_size = _STACK;
+    context.uc_link = 0;
+    makecontext(&context, _live, 0);
+    setcontext(&context);
 }
+
+static void _give_up() { memset(_state, 0, sizeof _state); }
 
 static void _run_block(const unsigned* order, unsigned n) {
     if (!_stacks) _stacks = (char*)malloc(_STACK * _MOST);
-    memset(_state, 0, sizeof _state);
-    for (volatile unsigned done = 0; done < n;) {
+    volatile bool begins = true;
+    for (volatile unsigned done = 0; done < n; begins = false) {
         _waits = 0;
         for (volatile unsigned k = 0; k < n; ++k) {
             unsigned t = order[k];
-            if (_state[t] == 2) continue;
+            if (_state[t] == DONE && !begins) continue;
             _running = threadIdx.x = t;
-            if (_setjmp(_scheduler)) { if (_state[_running] == 2) done = done + 1; continue; }
-            if (_state[t]) _longjmp(_fibre[t], 1);
-            ucontext_t context;
-            getcontext(&context);
-            context.uc_stack.ss_sp = _stacks + _STACK * t;
-            context.uc_stack.ss_size = _STACK;
-            context.uc_link = 0;
-            makecontext(&context, _begin_fibre, 0);
-            setcontext(&context);
+            if (_setjmp(_scheduler)) { if (_state[_running] == DONE) done = done + 1; continue; }
+            if (_state[t] == NONE) _make_fibre(t);
+            _longjmp(_fibre[t], 1);
         }
         if (_waits && done) {
             _problem = "some threads of a block wait in __syncthreads that others never reach";
-            return;
+            break;
         }
     }
+    if (_problem) _give_up();
 }
 #endif
 
@@ -132,8 +137,11 @@ static void _guarded(void (*work)()) {
     for (int i = 0; i < 3; ++i) sigaction(signals[i], &action, &old[i]);
     int number = sigsetjmp(_before, 1);
     if (!number) work();
-    else _problem = number == SIGFPE ? "an integer is divided by zero"
-                                     : "an address outside all memory is read or written";
+    else {
+        _problem = number == SIGFPE ? "an integer is divided by zero"
+                                    : "an address outside all memory is read or written";
+        _give_up();
+    }
     for (int i = 0; i < 3; ++i) sigaction(signals[i], &old[i], 0);
     sigaltstack(&before, 0);
 }

@@ -145,6 +145,13 @@ def signatures(code):
     return {name: " ".join(parameters.split()) for name, parameters in found.items()}
 
 
+def check_words(code):
+    """Raise CompileException for a word that CuPy's compiler would not know."""
+    foreign = _NOT_IN_NVRTC.search(_without_comments(code))
+    if foreign:
+        raise CompileException(f'identifier "{foreign.group()}" is undefined')
+
+
 def _without_comments(code):
     return re.sub(r"//[^\n]*|/\*.*?\*/", " ", code, flags=re.DOTALL)
 
@@ -152,12 +159,9 @@ def _without_comments(code):
 @functools.cache
 def _load(code):
     """The shared library of a text, compiled once and kept for the next run of the tests."""
-    plain = _without_comments(code)
-    foreign = _NOT_IN_NVRTC.search(plain)
-    if foreign:
-        raise CompileException(f'identifier "{foreign.group()}" is undefined')
+    check_words(code)
     source = _HEADER.read_text() + code + "".join(_runner(*item) for item in signatures(code).items())
-    if re.search(r"__sync(threads|warp)", plain):
+    if "__syncthreads" in code:
         source = "#define WITH_FIBRES\n" + source
     folder = pathlib.Path(tempfile.gettempdir()) / f"minicaffe-kernels-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)

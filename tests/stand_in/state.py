@@ -31,7 +31,7 @@ class Memory:
     def __init__(self, size):
         self.size = size
         self.bytes = np.full(size + 2 * GUARD, _PATTERN, np.uint8)
-        self.start = self.bytes.ctypes.data + GUARD
+        self.ptr = self.start = self.bytes.ctypes.data + GUARD
         counts.allocations += 1
         with _lock:
             bisect.insort(_starts, self.start)
