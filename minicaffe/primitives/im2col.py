@@ -180,38 +180,45 @@ extern "C" __global__ void images(Index n, Index C, Index step, Index row, const
     }
 }
 
+struct alignas(16) Four { Real of[4]; };                  // read from shared memory at once
+
 extern "C" __global__ void correlate(Index m, Index C, Index F, const Index *g, const Real *x,
                                      const Real *w, Index has_bias, const Real *bias, Real *y)
 {
-    __shared__ Real weights[128 * 16];
+    __shared__ Four weights[128 * 4];
     const Axis A = axis(g, 0), B = axis(g, 1), D = axis(g, 2);
     const int places = A.output * B.output * D.output;
     const int terms = C * A.kernel * B.kernel * D.kernel;
     const Index blocks = (m * places + 255) / 256, j = blockIdx.x % blocks * 256 + threadIdx.x;
     const int first = blockIdx.x / blocks * 16, here = F - first < 16 ? F - first : 16;
     for (int i = threadIdx.x; i < terms * 16; i += 256)
-        weights[i] = i % 16 < here ? w[(first + i % 16) * terms + i / 16] : 0;
+        weights[i / 4].of[i % 4] = i % 16 < here ? w[(first + i % 16) * terms + i / 16] : 0;
     __syncthreads();
     if (j >= m * places)
         return;
     const Index image = j / places;
     const int p = j % places, d0 = p % D.output, b0 = p / D.output % B.output;
     const int a0 = p / D.output / B.output;
-    const Real *from = x + image * C * A.size * B.size * D.size, *weight = weights;
+    const Real *from = x + image * C * A.size * B.size * D.size;
+    const Four *weight = weights;
     Real sums[16] = {0};
     for (int c = 0; c < C; c++, from += A.size * B.size * D.size)
         for (int ta = 0; ta < A.kernel; ta++) {
             int a = pixel(A, a0, ta);
             for (int tb = 0; tb < B.kernel; tb++) {
                 int b = pixel(B, b0, tb);
-                for (int td = 0; td < D.kernel; td++, weight += 16) {
+                for (int td = 0; td < D.kernel; td++, weight += 4) {
                     int d = pixel(D, d0, td);
                     if (a < 0 || b < 0 || d < 0)
                         continue;
                     Real value = from[(a * B.size + b) * D.size + d];
                     #pragma unroll
-                    for (int f = 0; f < 16; f++)
-                        sums[f] += weight[f] * value;
+                    for (int q = 0; q < 4; q++) {
+                        const Four four = weight[q];
+                        #pragma unroll
+                        for (int f = 0; f < 4; f++)
+                            sums[4 * q + f] += four.of[f] * value;
+                    }
                 }
             }
         }
