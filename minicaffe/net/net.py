@@ -158,6 +158,8 @@ class Net:
             self._set_input(name, values)
         first, last = self._span(start, end)
         self._forward(first, last)
+        if self.xp is not np:
+            self.check_device()
         names = self._top_names[last] if end is not None else self.outputs
         return {name: to_numpy(self._blob(name).data) for name in [*names, *(blobs or [])]}
 

@@ -187,6 +187,8 @@ def test_several_weighted_tops_add_up():
     net = build(inputs(x=(4, 5), label=(4,)) + ip("c", "x", 3)
                 + layer("loss", "SoftmaxWithLoss", "c label", more="loss_weight: 0.5")
                 + layer("sum", "Reduction", "c", more="loss_weight: 2"))
+    for name in "loss", "sum":
+        net.blobs[name].diff[...] = 7                  # as what reads a top in place leaves it
     net.forward(x=np.ones((4, 5)), label=[0, 1, 2, 0])
     loss, total = net.blobs["loss"].data, net.blobs["sum"].data
     assert net.total_loss == pytest.approx(0.5 * float(loss) + 2 * float(total), rel=1e-9)
@@ -194,8 +196,10 @@ def test_several_weighted_tops_add_up():
 
 
 def test_a_net_without_loss_has_the_loss_zero():
-    net = build(inputs(x=(4, 5)) + ip("c", "x", 3))
-    net.forward(x=np.ones((4, 5)))
+    net = build(NET, caffe.TRAIN)
+    net.forward()
+    assert net.total_loss > 0
+    net.forward(end="c")
     assert net.total_loss == 0
 
 
@@ -216,6 +220,51 @@ def test_iterations_nobody_looked_at_are_named(xp):
     with pytest.raises(SolverError, match="iterations 2 to 5: the loss is nan: the first layer whose "
                                           "output isn't finite is 'c'"):
         solver.step(10)
+
+
+def test_l1_decay_leaves_zeros_alone():
+    solver = make_solver(weight_decay=0.25, regularization_type="L1")
+    w = solver.net.params["c"][0]
+    w.data[...] = 0
+    solver.net.clear_param_diffs()
+    solver.apply_update()
+    assert not w.data.any()
+
+
+# ---- labels that can't be
+
+BAD = [0, 1, 9, 0]
+SENTENCE = r"layer 'loss' \(SoftmaxWithLoss\): .*9"
+
+
+def with_labels(solver, labels):
+    """The solver, its nets' inputs holding these labels in every pass."""
+    def forward(bottom, top):
+        top[1].data = labels
+    for net in (solver.net, *solver.test_nets):
+        net.layers[0].forward = forward
+    return solver
+
+
+def test_a_bad_label_is_told_where_a_step_ends():
+    with pytest.raises(LayerError, match=SENTENCE):
+        with_labels(make_solver(), BAD).step(1)
+
+
+def test_a_bad_label_is_told_where_the_loss_is_fetched():
+    net = build(NET, caffe.TRAIN)
+    net.blobs["label"].data = BAD
+    net._forward(0, len(net.layers) - 1)                 # waits for nothing
+    with pytest.raises(LayerError, match=SENTENCE):
+        net.total_loss
+    with pytest.raises(LayerError, match=SENTENCE):
+        net.forward()
+
+
+def test_a_bad_label_is_told_at_the_end_of_a_test():
+    solver = with_labels(make_solver(test_iter=[2], test_interval=100), BAD)
+    with pytest.raises(LayerError, match=SENTENCE):
+        solver.test()
 
 
 # ---- errors
