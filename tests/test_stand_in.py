@@ -136,6 +136,13 @@ class TestArrays:
         assert x.get()[102:104].tolist() == [7, 7]
         assert np.isnan(cupy.empty(3).get()).all()
 
+    def test_positions_are_those_of_cupy(self, cupy, x):
+        out = cupy.empty((), np.int64)
+        cupy.argmax(x, None, None, out)                    # NumPy has no dtype in third place
+        assert int(out) == 999
+        with pytest.raises(TypeError, match="takes 4 arguments, not 5"):
+            cupy.amax(x, 0, out, False, 3)
+
     def test_unknown_functions_are_named(self, cupy):
         with pytest.raises(AttributeError, match="cupy.histogram2d"):
             cupy.histogram2d
@@ -160,6 +167,13 @@ class TestGraphs:
                                       lambda cupy, x: x.set(np.ones(1000))])
     def test_what_can_not_be_captured(self, cupy, x, call):
         with state.capturing([]), pytest.raises(state.CaptureError, match="Unsupported"):
+            call(cupy, x)
+
+    @pytest.mark.parametrize("call", [lambda cupy, x: x @ x, lambda cupy, x: cupy.dot(x, x),
+                                      lambda cupy, x: cupy.matmul(x, x, out=x[0]),
+                                      lambda cupy, x: x.dot(x)])
+    def test_products_are_refused_as_by_cupy(self, cupy, x, call):
+        with state.capturing([]), pytest.raises(NotImplementedError, match="cuBLAS API during"):
             call(cupy, x)
 
 

@@ -279,6 +279,7 @@ class ndarray:
         return apply("cumsum", np.cumsum, (self, axis, dtype), out)
 
     def dot(self, b, out=None):
+        state.refuse_product_in_graph()
         return apply("dot", np.dot, (self, b), out)
 
     def take(self, indices, axis=None, out=None):
@@ -320,6 +321,8 @@ def _operators():
 def _binary(name, function, swapped):
     def method(self, other):
         _check_operand(name, other)
+        if name == "matmul":
+            state.refuse_product_in_graph()
         return apply(name, function, (other, self) if swapped else (self, other))
     return method
 
@@ -415,15 +418,15 @@ def _copied(host):
     return new
 
 
-def asarray(obj, dtype=None, order=None, *, copy=None, blocking=False):
+def asarray(a, dtype=None, order=None, *, copy=None, blocking=False):
     """cupy.asarray: what lives on the device stays what it is; the rest is copied there."""
-    if isinstance(obj, ndarray):
-        return obj if dtype is None or obj.dtype == dtype else obj.astype(dtype)
-    if isinstance(obj, (list, tuple)) and any(_devices((obj,))):
-        parts = [asarray(part, dtype) for part in obj]
-        return apply("array", lambda *a: np.stack(a), tuple(parts))
+    if isinstance(a, ndarray):
+        return a if dtype is None or a.dtype == dtype else a.astype(dtype)
+    if isinstance(a, (list, tuple)) and any(_devices((a,))):
+        parts = [asarray(part, dtype) for part in a]
+        return apply("array", lambda *rows: np.stack(rows), tuple(parts))
     refuse_in_graph("a copy of a host array")
-    host = np.asarray(obj, dtype)
+    host = np.asarray(a, dtype)
     _check_dtype(host.dtype)
     counts.to_device += 1
     return _copied(host)

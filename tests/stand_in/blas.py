@@ -8,8 +8,7 @@ import types
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from . import state
-from .state import GUARD, launch, memory_at
+from .state import GUARD, launch, memory_at, refuse_product_in_graph
 
 CUBLAS_OP_N, CUBLAS_OP_T, CUBLAS_OP_C = 0, 1, 2
 CUBLAS_DEFAULT_MATH, CUBLAS_TENSOR_OP_MATH = 0, 1
@@ -100,14 +99,8 @@ def _product(dtype, transa, transb, m, n, k, alpha, A, lda, strideA, B, ldb, str
     launch(work)
 
 
-def _refuse_in_graph():
-    """CuPy's functions do so before they call cuBLAS, which would not; see Library."""
-    if state.graph.current is not None:
-        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
-
-
 class Library:
-    """libcublas as ctypes sees it: each function returns a status, 0 for success."""
+    """libcublas as ctypes sees it, also while a graph is captured: each function returns a status, 0 for success."""
 
     def __init__(self):
         self.streams, self.workspaces = [], []
@@ -151,7 +144,7 @@ class Library:
 
 def _plain(name, dtype):
     def gemm(handle, transa, transb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc):
-        _refuse_in_graph()
+        refuse_product_in_graph()
         calls.append((name, locals_of(gemm, handle, transa, transb, m, n, k, alpha, A, lda, B, ldb,
                                       beta, C, ldc)))
         _product(dtype, transa, transb, m, n, k, alpha, A, lda, 0, B, ldb, 0, beta, C, ldc, 0, 1)
@@ -161,7 +154,7 @@ def _plain(name, dtype):
 def _batched(name, dtype):
     def gemm(handle, transa, transb, m, n, k, alpha, A, lda, strideA, B, ldb, strideB, beta, C, ldc,
              strideC, batchCount):
-        _refuse_in_graph()
+        refuse_product_in_graph()
         calls.append((name, locals_of(gemm, handle, transa, transb, m, n, k, alpha, A, lda, strideA,
                                       B, ldb, strideB, beta, C, ldc, strideC, batchCount)))
         _product(dtype, transa, transb, m, n, k, alpha, A, lda, strideA, B, ldb, strideB, beta, C,
@@ -178,6 +171,7 @@ def gemmStridedBatchedEx(handle, transa, transb, m, n, k, alpha, A, Atype, lda, 
                          ldb, strideB, beta, C, Ctype, ldc, strideC, batchCount, computeType, algo):
     if not Atype == Btype == Ctype or Atype not in _REAL_TYPES:
         raise CUBLASError(f"CUBLAS_STATUS_NOT_SUPPORTED: types {Atype}, {Btype}, {Ctype}")
+    refuse_product_in_graph()
     calls.append(("gemmStridedBatchedEx", locals_of(
         gemmStridedBatchedEx, handle, transa, transb, m, n, k, alpha, A, Atype, lda, strideA, B,
         Btype, ldb, strideB, beta, C, Ctype, ldc, strideC, batchCount, computeType, algo)))
@@ -189,6 +183,7 @@ def gemmEx(handle, transa, transb, m, n, k, alpha, A, Atype, lda, B, Btype, ldb,
            computeType, algo):
     if not Atype == Btype == Ctype or Atype not in _REAL_TYPES:
         raise CUBLASError(f"CUBLAS_STATUS_NOT_SUPPORTED: types {Atype}, {Btype}, {Ctype}")
+    refuse_product_in_graph()
     calls.append(("gemmEx", locals_of(gemmEx, handle, transa, transb, m, n, k, alpha, A, Atype, lda,
                                       B, Btype, ldb, beta, C, Ctype, ldc, computeType, algo)))
     _product(_REAL_TYPES[Atype], transa, transb, m, n, k, alpha, A, lda, 0, B, ldb, 0, beta, C, ldc,

@@ -50,6 +50,9 @@ FUNCTIONS = {
     "ascontiguousarray": "a dtype", "searchsorted": "a v side", "nan_to_num": "x",
 }
 WAIT = {"bincount", "flatnonzero", "nonzero", "argwhere", "unique"}      # they read on the host
+PRODUCTS = {"matmul", "dot", "tensordot", "outer", "einsum"}             # by cuBLAS
+OPTIONS = set("axis dtype out keepdims ddof kind kth weights minlength casting where order "
+              "rtol atol equal_nan mode side".split())
 SPECIAL = "expit gammaln erf erfc digamma xlogy entr logsumexp".split()
 
 
@@ -93,17 +96,22 @@ def _function(name):
     parameters = FUNCTIONS[name].split()
 
     def function(*args, **options):
+        if len(args) > len(parameters) and "operands" not in parameters:
+            raise TypeError(f"cupy.{name}() takes {len(parameters)} arguments, not {len(args)}")
         unknown = [key for key in options if key not in parameters]
         if unknown:
             raise TypeError(f"cupy.{name}() got an unexpected keyword argument '{unknown[0]}'")
-        _refuse_host_arrays(name, args)
-        _refuse_host_arrays(name, tuple(options.values()))
-        out = options.pop("out", None)
-        if out is None and "out" in parameters and len(args) > parameters.index("out"):
-            at = parameters.index("out")
-            args, out = args[:at], args[at]
+        _refuse_host_arrays(name, (*args, *options.values()))
+        # NumPy has the same names for the options, but another order of some
+        begin = next((i for i, p in enumerate(parameters) if p in OPTIONS), len(args))
+        options.update(zip(parameters[begin:], args[begin:]))
+        args, out = args[:begin], options.pop("out", None)
+        if options.get("dtype", 0) is None:
+            del options["dtype"]                          # as left out: NumPy's argmax has none
         if name in WAIT:
             state.synchronise(name)
+        if name in PRODUCTS:
+            state.refuse_product_in_graph()
         keys = tuple(options)
         return apply(name, lambda values, rest: numpys(*values, **dict(zip(keys, rest))),
                      (args, tuple(options.values())), out)
@@ -202,7 +210,7 @@ def shares_memory(a, b, max_work=None):
 CREATION = (empty, zeros, ones, full, empty_like, zeros_like, ones_like, full_like, arange, eye,
             linspace, array, asarray, asnumpy, take, copyto, may_share_memory, shares_memory)
 CONSTANTS = ("float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool_ dtype "
-             "pi e inf nan newaxis errstate").split()
+             "pi e inf nan newaxis").split()
 
 
 def _svd(a, full_matrices=True, compute_uv=True):

@@ -97,6 +97,13 @@ def refuse_in_graph(what):
                            f"stream is capturing ({what})")
 
 
+def refuse_product_in_graph():
+    """CuPy's functions do so before they call cuBLAS, which would not: see blas.Library."""
+    if graph.current is not None:
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently "
+                                  "unsupported")
+
+
 @contextlib.contextmanager
 def capturing(nodes):
     """Note what is launched inside in the list `nodes`."""
