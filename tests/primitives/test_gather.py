@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 from minicaffe.backend import to_numpy
 from minicaffe.primitives.gather import IndexReader, add_rows, take_rows
 
-SHAPES = [((7,), (5, 3)), ((600,), (40, 2, 3)), ((10,), (1000, 300)), ((0,), (4, 2)), ((9,), (1, 1))]
+SHAPES = [((7,), (5, 3)), ((600,), (40, 2, 3)), ((10,), (1000, 300)), ((0,), (4, 2)), ((9,), (1,))]
 
 
 def indices(shape, rows):
