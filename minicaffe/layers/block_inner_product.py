@@ -27,6 +27,7 @@ class BlockInnerProduct(Layer):
     backward:   dw_i += dy_i^T x_i     dc += sum of the rows of dy     dx_i = dy_i w_i
     shuffle BLOCKS:    TRAIN, with p a random order of the blocks, drawn anew each forward pass:
                        y_i = x_p(i) w_i^T + c_i, dw_i += dy_i^T x_p(i), dx_p(i) = dy_i w_i
+    shuffle FIXED_BLOCKS:  the same with one order p for good, in both phases
     shuffle CHANNELS:  x as (M, b, K/b), transposed to (M, K/b, b), stands for x
     b = 1 is InnerProduct. Each block is filled as an (N/b, K/b) matrix of its own: the fan-in of
     "xavier" is K/b.
@@ -43,16 +44,8 @@ class BlockInnerProduct(Layer):
         self._fill_blocks(self.add_blob(self._weights_shape()))
         if p.bias_term:
             self.add_blob(self.layout.shape[:1], p.bias_filler)
-        if p.shuffle != p.NONE and len(set(self.layout.inputs)) > 1:
-            raise self.error(f"shuffle needs blocks of one number of inputs, block_input_dim is "
-                             f"{list(self.layout.inputs)}")
-        self.shuffled = Blob(dtype=self.dtype)
-        if p.shuffle == p.BLOCKS and self.phase == TRAIN:
-            self.order = Order(self.xp, len(self.layout.inputs))
-            if self.xp is not np:
-                self.random = Blob((4,), np.uint32)
-                assign(self.random.data, start(self.rng))
-                self.carried = (self.random,)               # into snapshots
+        self.shuffle = _Shuffle(self)
+        self.carried = self.shuffle.carried                 # into snapshots
 
     def _layout(self, K):
         p = self.param
@@ -98,16 +91,13 @@ class BlockInnerProduct(Layer):
                              f"{self.blobs[0].shape}: {K} inputs were set up")
         self.M = bottom[0].count(0, axis)
         top[0].reshape(bottom[0].shape[:axis] + (N,))
-        p = self.param
-        self.shuffles = p.shuffle == p.CHANNELS or (p.shuffle == p.BLOCKS and self.phase == TRAIN)
-        if self.shuffles:
-            self.shuffled.reshape(self.M, K)
+        self.shuffle.reshape(self.M)
 
     def forward(self, bottom, top):
         N, K = self.layout.shape
         x, y = bottom[0].data.reshape(self.M, K), top[0].data.reshape(self.M, N)
-        if self.shuffles:
-            x = self._shuffle(x)
+        if self.shuffle.active:
+            x = self.shuffle.apply(x, self.rng)
         w = self.blobs[0].data.reshape(-1)
         for group in self.layout.groups:
             batched_matmul(self.xp, _inputs(x, group), _blocks(w, group).swapaxes(1, 2),
@@ -119,7 +109,8 @@ class BlockInnerProduct(Layer):
         N, K = self.layout.shape
         dy = top[0].diff.reshape(self.M, N)
         if self.param_propagate_down[0]:
-            x = self.shuffled.data if self.shuffles else bottom[0].data.reshape(self.M, K)
+            x = self.shuffle.buffer.data if self.shuffle.active else \
+                bottom[0].data.reshape(self.M, K)
             dw = self.blobs[0].diff.reshape(-1)
             for group in self.layout.groups:
                 batched_matmul(self.xp, _outputs(dy, group).swapaxes(1, 2), _inputs(x, group),
@@ -130,33 +121,66 @@ class BlockInnerProduct(Layer):
             self._input_gradient(dy, bottom[0].diff.reshape(self.M, K))
 
     def _input_gradient(self, dy, dx):
-        target = self.shuffled.diff if self.shuffles else dx
+        target = self.shuffle.buffer.diff if self.shuffle.active else dx
         w = self.blobs[0].data.reshape(-1)
         for group in self.layout.groups:
             batched_matmul(self.xp, _outputs(dy, group), _blocks(w, group),
                            out=_inputs(target, group))
-        if self.shuffles:
-            self._unshuffle(target, dx)
+        if self.shuffle.active:
+            self.shuffle.undo(target, dx)
 
-    # ---- shuffles: inputs in another order, copied
 
-    def _shuffle(self, x):
-        b, k = len(self.layout.inputs), self.layout.inputs[0]
-        shuffled, x = self.shuffled.data, x.reshape(self.M, b, k)
-        if self.param.shuffle == self.param.CHANNELS:
-            shuffled.reshape(self.M, k, b)[...] = x.swapaxes(1, 2)
+class _Shuffle:
+    """The inputs x (M, K) of a layer's b blocks in another order, as its field `shuffle` says.
+
+    active      whether they are in another order at all
+    buffer      a Blob (M, K): what apply has made of x, and room for the gradient by it
+    carried     Blobs that say where random numbers stand on the GPU
+    """
+
+    def __init__(self, layer):
+        p, inputs = layer.param, layer.layout.inputs
+        if p.shuffle != p.NONE and len(set(inputs)) > 1:
+            raise layer.error(f"shuffle needs blocks of one number of inputs, block_input_dim is "
+                              f"{list(inputs)}")
+        self.xp, self.carried = layer.xp, ()
+        self.blocks, self.width = len(inputs), inputs[0]
+        self.transposes = p.shuffle == p.CHANNELS
+        self.draws = p.shuffle == p.BLOCKS and layer.phase == TRAIN
+        self.active = self.draws or self.transposes or p.shuffle == p.FIXED_BLOCKS
+        self.buffer, self.order = Blob(dtype=layer.dtype), Order(layer.xp, self.blocks)
+        if p.shuffle == p.FIXED_BLOCKS:
+            self.order.set(np.random.default_rng(p.shuffle_seed).permutation(self.blocks))
+        if self.draws and self.xp is not np:
+            self.carried = (Blob((4,), np.uint32),)
+            assign(self.carried[0].data, start(layer.rng))
+
+    def reshape(self, rows):
+        """Be ready for x of so many rows."""
+        if self.active:
+            self.buffer.reshape(rows, self.blocks * self.width)
+
+    def apply(self, x, rng):
+        """x in the other order, the buffer's data; from rng, if each pass draws an order."""
+        x, shuffled = self._parts(x), self.buffer.data
+        if self.transposes:
+            shuffled.reshape(len(x), self.width, self.blocks)[...] = x.swapaxes(1, 2)
         else:
-            self.order.draw(self.rng if self.xp is np else self.random.data)
-            self.order.take(x, shuffled.reshape(self.M, b, k))
+            if self.draws:
+                self.order.draw(self.carried[0].data if self.carried else rng)
+            self.order.take(x, self._parts(shuffled))
         return shuffled
 
-    def _unshuffle(self, shuffled, dx):
-        b, k = len(self.layout.inputs), self.layout.inputs[0]
-        dx = dx.reshape(self.M, b, k)
-        if self.param.shuffle == self.param.CHANNELS:
-            dx[...] = shuffled.reshape(self.M, k, b).swapaxes(1, 2)
+    def undo(self, shuffled, dx):
+        """Write the gradient by x from that by what apply has made of it."""
+        dx = self._parts(dx)
+        if self.transposes:
+            dx[...] = shuffled.reshape(len(dx), self.width, self.blocks).swapaxes(1, 2)
         else:
-            self.order.put_back(shuffled.reshape(self.M, b, k), dx)
+            self.order.put_back(self._parts(shuffled), dx)
+
+    def _parts(self, x):
+        return x.reshape(len(x), self.blocks, self.width)
 
 
 def _inputs(x, group):

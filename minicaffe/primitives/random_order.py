@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..backend import Kernels
+from ..backend import Kernels, assign
 from .random import PHILOX_TEXT
 
 # Each block gets a random number, and its rank among them is its place: of equal numbers the first
@@ -25,7 +25,8 @@ extern "C" __global__ void draw(Index blocks, unsigned *state, Index *order, Ind
         numbers[threadIdx.x] = number(state, pass, first + threadIdx.x);
         __syncthreads();
         for (Index i = 0; i < 256 && first + i < blocks; ++i)
-            rank += numbers[i] < number_of_mine || (numbers[i] == number_of_mine && first + i < mine);
+            rank += numbers[i] < number_of_mine
+                    || (numbers[i] == number_of_mine && first + i < mine);
     }
     if (mine < blocks) {
         order[rank] = mine;
@@ -51,11 +52,15 @@ class Order:
         self.xp, self.blocks = xp, blocks
         self._order, self._place = (xp.arange(blocks) for _ in range(2))
 
+    def set(self, order):
+        """Take the order p = (p(0), p(1) ...), a NumPy array, copied to the device."""
+        assign(self._order, order)
+        assign(self._place, np.argsort(order))
+
     def draw(self, source):
         """Take another order, from a Generator, or on the GPU from a state (see random.py)."""
         if self.xp is np:
-            self._order[...] = source.permutation(self.blocks)
-            self._place[self._order] = np.arange(self.blocks)
+            self.set(source.permutation(self.blocks))
         else:
             KERNELS.by_blocks("draw", np.float32, -(-self.blocks // 256), self.blocks, source,
                               self._order, self._place)

@@ -46,7 +46,7 @@ class TestBlockInnerProduct:
         assert len(results) == 2 + bias_term
 
 
-@pytest.mark.parametrize("shuffle", ["NONE", "CHANNELS"])
+@pytest.mark.parametrize("shuffle", ["NONE", "FIXED_BLOCKS", "CHANNELS"])
 @pytest.mark.parametrize("flags", [(False, False), (True, False), (False, True)])
 @pytest.mark.parametrize("propagate_down", [True, False])
 def test_only_what_is_asked_for_is_computed(xp, flags, propagate_down, shuffle):
@@ -167,6 +167,22 @@ class TestShuffleBlocks:
                              shuffle="BLOCKS"))
         with pytest.raises(LayerError, match=r"shuffle needs blocks .* \[1, 2, 2, 1\]"):
             make((4, 6), shuffle="BLOCKS", **UNEQUAL)
+
+
+@pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
+def test_fixed_blocks_are_in_one_order(xp, phase):
+    x, fields = np.arange(10.).reshape(1, 5, 2), {"num_output": 10, "num_blocks": 5}
+    orders = []
+    for seed in (0, 0, 1):
+        layer, bottom, top = make((1, 10), xp=xp, phase=phase, values={0: x.reshape(1, 10)},
+                                  shuffle="FIXED_BLOCKS", shuffle_seed=seed, **fields)
+        layer.blobs[0].data[...], layer.blobs[1].data[...] = np.eye(2), 0        # y is x, shuffled
+        for _ in range(2):
+            layer.forward(bottom, top)
+            orders.append(tuple(to_numpy(top[0].data).reshape(5, 2)[:, 0] / 2))
+        check_gradient(layer, bottom, top)
+    assert len(set(orders[:4])) == 1 and orders[4] == orders[5] != orders[0]
+    assert sorted(orders[0]) == sorted(orders[5]) == list(range(5))
 
 
 @pytest.mark.parametrize("phase", ["TRAIN", "TEST"])

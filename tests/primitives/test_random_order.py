@@ -46,6 +46,16 @@ def test_at_first_blocks_are_in_their_own_order(xp):
     assert_array_equal(to_numpy(out), to_numpy(x))
 
 
+def test_an_order_that_is_set(xp):
+    order, x = Order(xp, 4), np.arange(8.).reshape(2, 4, 1)
+    order.set(np.array([2, 0, 3, 1]))
+    out, back = xp.zeros(x.shape), xp.zeros(x.shape)
+    order.take(to_device(x), out)
+    assert_array_equal(to_numpy(out)[:, :, 0], [[2, 0, 3, 1], [6, 4, 7, 5]])
+    order.put_back(out, back)
+    assert_array_equal(to_numpy(back), x)
+
+
 def test_all_orders_are_equally_likely(xp):
     order, given = Order(xp, 3), source(xp)
     counts = collections.Counter(drawn(xp, order, given) for _ in range(600))
