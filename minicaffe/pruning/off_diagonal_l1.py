@@ -5,6 +5,8 @@ from ..errors import Error
 from ..structured.block_diagonal import Layout, diagonal_mask, from_dense
 from .base import Method, register_method
 
+VARIANCE_BY_FAN = {"xavier", "msra"}          # types of fillers
+
 
 @register_method("OFF_DIAGONAL")
 class OffDiagonal(Method):
@@ -61,6 +63,16 @@ class OffDiagonal(Method):
         gone &= self.free
         self.weights.mask[...] &= self.xp.logical_not(gone)
         self.apply_mask(self.weights)
+
+    def rescale(self, filler):
+        """Multiply the weights by b^weight_power.
+
+        Where weight_power isn't given it is 1/2 if the filler's type makes variances of 1 / fan, so
+        that the kept weights get the variance that a block, of fan-in K/b, begins with; else 0.
+        """
+        p = self.param
+        usual = 0.5 if filler in VARIANCE_BY_FAN else 0.0
+        self.weights.data *= p.num_blocks ** (p.weight_power if p.HasField("weight_power") else usual)
 
     def condense(self, array):
         """The diagonal blocks (b, N/b, K/b) of an array of the weights' shape, as NumPy array."""

@@ -73,6 +73,7 @@ class Pruning:
             if self.solver.iter + 1 == phase.end_iter:
                 log.info("Pruning of layer %s is complete", phase.layer)
                 if phase.condenses:
+                    self._rescale(phase)
                     self._condense(phase)
 
     def resume(self, iteration):
@@ -102,6 +103,10 @@ class Pruning:
         k = solver.net._learnable.names.index((phase.layer, 0))
         return solver.learning_rate(solver.iter) * solver.net.params_lr[k]
 
+    def _rescale(self, phase):
+        layer = self.solver.net.layer_dict[phase.layer]
+        phase.method.rescale(layer.param.weight_filler.type)
+
     def _condense(self, phase):
         solver, name, method = self.solver, phase.layer, phase.method
         count = len(solver.net.learnable_params)
@@ -114,4 +119,5 @@ class Pruning:
         for net in solver.test_nets:
             net.share_with(solver.net)
         self.blocks[name] = method.param.num_blocks
+        solver.net.params_lr[k] *= self.blocks[name] ** method.param.lr_power
         log.info("Layer %s has become a BlockInnerProduct of %d blocks", name, self.blocks[name])

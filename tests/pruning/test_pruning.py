@@ -72,6 +72,14 @@ def test_what_is_gone_stays_so_and_counts(xp):
     assert_array_equal(to_numpy(m.weights.mask), expected)
 
 
+def test_entries_at_zero_that_are_left_count_as_left(xp):
+    m = make("MAGNITUDE", (5, 4), target=4)
+    m.prune(0.5, 0.1)
+    m.weights.data = np.zeros((5, 4))
+    m.prune(1.0, 0.1)
+    assert to_numpy(m.weights.mask).sum() == 4
+
+
 def test_penalty_is_the_gradient_of_alpha_times_the_absolute_sum(xp):
     m = make("MAGNITUDE", (5, 4), target=4, alpha=0.25)
     m.weights.diff = np.full((5, 4), 3.0)
@@ -193,3 +201,13 @@ def test_soft_is_the_proximal_step_after_the_update(xp):
 def test_parameters_that_do_not_fit(method, fields, message):
     with pytest.raises(Error, match=message):
         make(method, (4, 6), **fields)
+
+
+@pytest.mark.parametrize("filler, fields, factor", [
+    ("xavier", {}, 2), ("msra", {}, 2), ("gaussian", {}, 1), ("xavier", {"weight_power": 0}, 1),
+    ("gaussian", {"weight_power": 1.5}, 8)])
+def test_kept_weights_are_rescaled_as_fillers_would(xp, filler, fields, factor):
+    m = make("OFF_DIAGONAL", (8, 12), num_blocks=4, **fields)
+    before = values(m.weights)
+    m.rescale(filler)
+    assert_allclose(values(m.weights), factor * before, rtol=1e-14)

@@ -126,6 +126,32 @@ def test_two_layers_with_phases_of_their_own():
     solver.step(2)
 
 
+@pytest.mark.parametrize("filler, fields, factor", [
+    ("gaussian", {}, 1), ("xavier", {}, 2 ** 0.5), ("xavier", {"weight_power": 0}, 1),
+    ("gaussian", {"weight_power": 2}, 4)])
+def test_blocks_begin_with_the_variance_their_filler_would_give_them(filler, fields, factor):
+    source = WIDE.replace('weight_filler { type: "gaussian" }',
+                          f'weight_filler {{ type: "{filler}" }}')
+    solver, dense = make_solver(source, pruning=[blocks(schedule="AT_END", **fields)]), \
+        make_solver(source)
+    solver.step(6)
+    dense.step(6)
+    expected = arrays(dense)
+    expected[0] = factor * diagonal(expected[0])
+    for mine, theirs in zip(arrays(solver), expected):
+        assert_allclose(mine, theirs, rtol=1e-12)
+    history = to_numpy(dense.history[0]).reshape(4, 6)
+    assert_allclose(to_numpy(solver.history[0]), diagonal(history).ravel(), rtol=1e-12)
+
+
+def test_the_blocks_learn_faster_once_condensed():
+    solver = make_solver(WIDE, pruning=[blocks(lr_power=2)])
+    solver.step(5)
+    assert solver.net.params_lr == [2, 1, 1, 1]
+    solver.step(1)
+    assert solver.net.params_lr == [8, 1, 1, 1]
+
+
 # ---- masks
 
 @pytest.mark.parametrize("rule", sorted(RULES))
