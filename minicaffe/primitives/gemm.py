@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from .. import backend
+from ..backend import Kernels
 from ..errors import Error
 from .elementwise import scratch_arrays
 from .parallel import for_each
@@ -182,9 +183,48 @@ _FACTORS = {kind: np.array([0, 1], kind) for kind in "fd"}
 _ADDRESSES = {kind: (a.ctypes.data, a.ctypes.data + a.itemsize) for kind, a in _FACTORS.items()}
 _NAMES = {"f": ("sgemm", "sgemmStridedBatched"), "d": ("dgemm", "dgemmStridedBatched")}
 
+# Blocks of up to 16 x 16 leave most of a cuBLAS tile empty, and rows of a few numbers, one matrix
+# at a time, most of a memory access. Here neighbouring threads take neighbouring columns, then
+# blocks: they read and write whole rows of x and y. A thread adds up four rows of one column.
+_SMALL = 16
+_BLOCKS = Kernels("small products", r"""
+extern "C" __global__ void products(Index count, Index B, Index m, Index k, Index n,
+                                    Index a_step, Index a_row, Index a_column,
+                                    Index b_step, Index b_row, Index b_column,
+                                    Index out_step, Index out_row, Index out_column, Index add,
+                                    const Real *a_view, const Real *b_view, Real *out_view)
+{
+    GRID_LOOP(t, count) {
+        const Index c = t % n, i = t / n % B, first = t / n / B * 4;
+        const int rows = m - first < 4 ? m - first : 4;
+        const Real *a = a_view + i * a_step + first * a_row;
+        const Real *b = b_view + i * b_step + c * b_column;
+        Real sums[4] = {0};
+        for (int q = 0; q < k; q++, a += a_column, b += b_row) {
+            const Real factor = *b;
+            #pragma unroll
+            for (int r = 0; r < 4; r++)
+                if (r < rows)
+                    sums[r] += a[r * a_row] * factor;
+        }
+        Real *out = out_view + i * out_step + first * out_row + c * out_column;
+        #pragma unroll
+        for (int r = 0; r < 4; r++)
+            if (r < rows)
+                out[r * out_row] = add ? out[r * out_row] + sums[r] : sums[r];
+    }
+}
+""")
+
 
 def _gpu_product(xp, a, b, out, add):
-    """out = a b or out += a b, 2-D or batched, by one cuBLAS call."""
+    """out = a b or out += a b, 2-D or batched, by one cuBLAS call or a kernel for small blocks."""
+    if a.ndim == b.ndim == 3 and max(b.shape[1:]) <= _SMALL <= a.shape[1] and out.shape[0] > 1:
+        gemm_arguments(a, b, out)                       # checks that they fit
+        sizes = _small_arguments((a.shape, a.strides), (b.shape, b.strides),
+                                 (out.shape, out.strides), out.itemsize)
+        _BLOCKS("products", out.dtype, sizes[0], *sizes, int(add), a, b, out)
+        return
     binding, handle = backend.cublas()
     if binding is None:
         if add:
@@ -244,6 +284,15 @@ def _arguments(a, b, out):
     if views[2][0]:                     # out is column-major, as cuBLAS has it
         return False, (1 - views[0][0], 1 - views[1][0]), (m, n, k), steps, batch
     return (True, (views[1][0], views[0][0]), (n, m, k), [steps[1], steps[0], steps[2]], batch)
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _small_arguments(a, b, out, itemsize):
+    """The numbers that the kernel for small blocks takes, from three (shape, strides)."""
+    (_, m, k), (B, _, n) = a[0], out[0]
+    steps = [step // itemsize if axis or shape[0] > 1 else 0
+             for shape, strides in (a, b, out) for axis, step in enumerate(strides)]
+    return (B * n * -(-m // 4), B, m, k, n, *steps)
 
 
 def _blas_view(shape, strides, dtype, batch):

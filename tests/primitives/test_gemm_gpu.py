@@ -153,6 +153,46 @@ def test_of_nothing(B, m, k, n, add):
                  functools.partial(gemm.batched_matmul, add=add)) == []
 
 
+def column_blocks(x, B):
+    """The column blocks of x (M, B k) as (B, M, k)."""
+    return x.reshape(len(x), B, x.shape[1] // B).swapaxes(0, 1)
+
+
+@pytest.mark.parametrize("kind, rtol", [("d", 1e-12), ("f", 1e-5)])
+@pytest.mark.parametrize("B, M, K, N", [(37, 50, 5, 3), (2, 16, 16, 16), (300, 19, 1, 4),
+                                        (3, 21, 4, 17), (3, 21, 17, 4), (2, 15, 3, 3),
+                                        (1, 20, 3, 3)])
+def test_blocks_on_the_device(xp, B, M, K, N, kind, rtol):
+    """The products of a block diagonal layer, by the kernel for small blocks and by cuBLAS."""
+    if xp is np:
+        pytest.skip("NumPy's batches are tested elsewhere")
+    rng = np.random.default_rng(0)
+    x, w, dy = (rng.normal(size=s).astype(kind) for s in ((M, B * K), (B, N, K), (M, B * N)))
+    x_i, dy_i = column_blocks(x, B), column_blocks(dy, B)
+    expected = [x_i @ w.swapaxes(1, 2), dy_i @ w, dy_i.swapaxes(1, 2) @ x_i]
+    x, w, dy = map(xp.asarray, (x, w, dy))
+    x_i, dy_i = column_blocks(x, B), column_blocks(dy, B)
+    for add in False, True:
+        y, dx, dw = (xp.full(a.shape, 3.0, kind) for a in (dy, x, w))
+        for a, b, out, exact in ((x_i, w.swapaxes(1, 2), column_blocks(y, B), expected[0]),
+                                 (dy_i, w, column_blocks(dx, B), expected[1]),
+                                 (dy_i.swapaxes(1, 2), x_i, dw, expected[2])):
+            gemm.batched_matmul(xp, a, b, out, add=add)
+            assert_allclose(backend.to_numpy(out), exact + 3 * add, rtol=rtol, atol=20 * rtol)
+
+
+def test_small_blocks_are_no_product_of_cublas(xp, monkeypatch):
+    if xp is np:
+        pytest.skip("NumPy has no cuBLAS")
+    monkeypatch.setattr(backend, "cublas", None)
+    a, b = xp.ones((1, 40, 3), "f"), xp.ones((5, 3, 16), "f")
+    out = xp.zeros((5, 40, 16), "f")
+    gemm.batched_matmul(xp, a, b, out)
+    assert_array_equal(backend.to_numpy(out), 3)
+    with pytest.raises(Error, match="can't be written to float32"):
+        gemm.batched_matmul(xp, a, b, out[:, :39])
+
+
 def test_without_a_binding_the_array_module_multiplies(monkeypatch):
     class Module:                              # not numpy, but computes as it does
         matmul = staticmethod(np.matmul)
