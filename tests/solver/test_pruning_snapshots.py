@@ -20,7 +20,7 @@ NET = "name: 'pruned' " + DATA + ip("a", "x", 6, more="param { lr_mult: 1 } para
     + layer("r", "ReLU", "a", "a") + layer("d", "Dropout", "a", "a") + ip("c", "a") \
     + layer("loss", "SoftmaxWithLoss", "c label")
 MESSAGES = {
-    "OFF_DIAGONAL": {"num_blocks": 2, "alpha": 0.01},
+    "OFF_DIAGONAL": {"num_blocks": 2, "alpha": 0.01, "weight_power": 0.5, "lr_power": 0.5},
     "CROSSING": {"num_blocks": 2, "alpha": 0.3, "schedule": "CROSSING"},
     "SOFT": {"num_blocks": 2, "alpha": 0.3, "schedule": "SOFT"},
     "MAGNITUDE": {"method": "MAGNITUDE", "target": 10, "alpha": 0.01},
