@@ -1,6 +1,7 @@
 """Net: layers connected by named blobs, run forward and backward."""
 
 import collections
+import contextlib
 import os
 
 import numpy as np
@@ -62,6 +63,7 @@ class Net:
         self.layers, self._layer_names = [], []
         self.blobs, self.params = collections.OrderedDict(), collections.OrderedDict()
         self._bottom_names, self._top_names = [], []
+        self._ends = []                               # (bottoms, tops) of each layer, the blobs
         self._shapes = []                             # of bottoms and tops after each reshape
         self._plan = BackwardPlan(param.force_backward)
         self._learnable = LearnableParams()
@@ -108,6 +110,7 @@ class Net:
         self._layer_names.append(layer.name)
         self._bottom_names.append(bottom_names)
         self._top_names.append(top_names)
+        self._ends.append((bottom, top))
         self._shapes.append(_shapes(bottom, top))
         if layer_param.blobs:
             copying.copy_own_weights(self, layer)
@@ -241,10 +244,9 @@ class Net:
     def _forward_layers(self, indices):
         on_cpu, loss, i = self.xp is np, 0.0, 0
         try:
-            with one_blas_thread():
+            with self._one_blas_thread():
                 for i in indices:
-                    layer, bottom = self.layers[i], self._blobs(self._bottom_names[i])
-                    top = self._blobs(self._top_names[i])
+                    layer, (bottom, top) = self.layers[i], self._ends[i]
                     self._reshape_layer(i, layer, bottom, top)
                     layer.forward(bottom, top)
                     if on_cpu:
@@ -279,19 +281,22 @@ class Net:
         """Layers first down to last, by index (pycaffe's _backward)."""
         i = first
         try:
-            with one_blas_thread():
+            with self._one_blas_thread():
                 for i in range(first, last - 1, -1):
                     if not self._plan.need_backward[i]:
                         continue
-                    bottom = self._blobs(self._bottom_names[i])
-                    self.layers[i].backward(self._blobs(self._top_names[i]),
-                                            self._plan.bottom_need_backward[i], bottom)
+                    bottom, top = self._ends[i]
+                    self.layers[i].backward(top, self._plan.bottom_need_backward[i], bottom)
                     if self.debug_info:
                         debug_log.log_backward(self, i)
         except backend.device_errors() as problem:
             raise self.layers[i].error(backend.explain(problem)) from problem
         if self.debug_info and (first, last) == (len(self.layers) - 1, 0):
             debug_log.log_norms(self)
+
+    def _one_blas_thread(self):
+        """The CPU's threads are ours; the GPU has no use for them, nor for the time to ask BLAS."""
+        return one_blas_thread() if self.xp is np else contextlib.nullcontext()
 
     def _reshape_layer(self, i, layer, bottom, top):
         if layer.reshape_always or self._shapes[i] != _shapes(bottom, top):
@@ -300,8 +305,7 @@ class Net:
 
     def reshape(self):
         """Give all blobs and buffers the shapes that follow from the input blobs' shapes."""
-        for i, layer in enumerate(self.layers):
-            bottom, top = self._blobs(self._bottom_names[i]), self._blobs(self._top_names[i])
+        for i, (layer, (bottom, top)) in enumerate(zip(self.layers, self._ends)):
             if bottom:
                 try:
                     layer.reshape(bottom, top)
