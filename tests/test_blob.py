@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from stand_in import state
 
-from minicaffe import Blob
+from minicaffe import Blob, backend, to_numpy
 from minicaffe.errors import Error
 
 
@@ -199,3 +200,67 @@ def test_a_mask_belongs_to_the_memory():
     assert sharer.mask is None
     owner.mask = ~MASK
     assert_array_equal(sharer.mask, ~MASK.reshape(-1))
+
+
+def test_the_gpu_counts_up_to_31_bits(xp):
+    shape = (1 << 16, 1 << 15)
+    if xp is np:
+        assert Blob(shape).size == 1 << 31
+    else:
+        with pytest.raises(Error, match=r"a blob of shape \(65536, 32768\) has more than 2147483647"):
+            Blob(shape)
+        assert Blob(((1 << 31) - 1,)).size == (1 << 31) - 1
+
+
+# ---- on every back end
+
+def test_arrays_of_either_kind_are_assigned(xp):
+    blob = Blob((2, 3))
+    memory = blob.data
+    assert backend.module_of(memory) is xp
+    for values in np.arange(6.0).reshape(2, 3), xp.ones((2, 3)), [[1, 2, 3], [4, 5, 6]], 7, [1, 2, 3]:
+        blob.data = blob.diff = values
+        for array in blob.data, blob.diff:
+            assert_array_equal(to_numpy(array), np.broadcast_to(to_numpy(values), (2, 3)))
+    assert blob.data is memory
+
+
+def test_a_mask_of_either_kind(xp):
+    for mask in MASK, xp.asarray(MASK):
+        blob = Blob((2, 3))
+        blob.data = [[np.nan, -2, 3], [4, np.inf, 6]]
+        blob.mask = mask
+        assert_array_equal(to_numpy(blob.data)[~MASK], 0)
+        assert not np.signbit(to_numpy(blob.data)[~MASK]).any()
+        assert backend.module_of(blob.mask) is xp
+        assert_array_equal(to_numpy(blob.mask), MASK)
+
+
+def test_a_mask_is_taken_over_by_a_blob_of_the_cpu(xp):
+    mask = xp.asarray(MASK)
+    backend.set_mode_cpu()
+    blob = Blob((2, 3))
+    blob.mask = mask
+    assert type(blob.mask) is np.ndarray
+    assert_array_equal(blob.mask, MASK)
+
+
+def test_shared_memory_is_one(xp):
+    owner, sharer = Blob((2, 3)), Blob((6,))
+    sharer.share_data(owner)
+    sharer.share_diff(owner)
+    owner.data, sharer.diff = np.arange(6).reshape(2, 3), 5
+    assert_array_equal(to_numpy(sharer.data), np.arange(6))
+    assert_array_equal(to_numpy(owner.diff), np.full((2, 3), 5))
+    owner.mask = MASK
+    assert_array_equal(to_numpy(sharer.mask), MASK.reshape(-1))
+    assert_array_equal(to_numpy(sharer.data)[~MASK.reshape(-1)], 0)
+
+
+def test_a_mask_waits_for_nothing(xp):
+    if not getattr(xp, "__version__", "").endswith("stand-in"):
+        pytest.skip("only the stand-in counts")
+    blob, mask = Blob((2, 3)), xp.asarray(MASK)
+    state.counts.reset()
+    blob.mask = mask
+    assert state.counts.synchronisations == 0
