@@ -7,6 +7,7 @@ import numpy as np
 from minicaffe import backend
 from minicaffe.blob import Blob
 from minicaffe.layers import layer_class
+from minicaffe.primitives.parallel import one_blas_thread
 from minicaffe.proto import caffe_pb2
 
 SHORTEST = 0.004                  # seconds a single measurement lasts at least, by repetition
@@ -15,16 +16,17 @@ SHORTEST = 0.004                  # seconds a single measurement lasts at least,
 def in_turns(calls, rounds):
     """{name: median seconds of a call}, of `calls` {name: function}, each measured `rounds` times.
 
-    Two calls go ahead uncounted; the device is waited for at the end of each measurement.
+    Two calls go ahead uncounted; the device is waited for at the end of each measurement. Threads
+    are minicaffe's, as many as in training, and not those of BLAS.
     """
-    repeats = {}
-    for name, call in calls.items():
-        _measure(call, 1)
-        repeats[name] = max(1, int(SHORTEST / max(_measure(call, 1), 1e-7)))
-    times = {name: [] for name in calls}
-    for _ in range(rounds):
+    repeats, times = {}, {name: [] for name in calls}
+    with one_blas_thread():
         for name, call in calls.items():
-            times[name].append(_measure(call, repeats[name]))
+            _measure(call, 1)
+            repeats[name] = max(1, int(SHORTEST / max(_measure(call, 1), 1e-7)))
+        for _ in range(rounds):
+            for name, call in calls.items():
+                times[name].append(_measure(call, repeats[name]))
     return {name: float(np.median(values)) for name, values in times.items()}
 
 
