@@ -185,8 +185,10 @@ _NAMES = {"f": ("sgemm", "sgemmStridedBatched"), "d": ("dgemm", "dgemmStridedBat
 
 # Blocks of up to 16 x 16 leave most of a cuBLAS tile empty, and rows of a few numbers, one matrix
 # at a time, most of a memory access. Here neighbouring threads take neighbouring columns, then
-# blocks: they read and write whole rows of x and y. A thread adds up four rows of one column.
+# blocks: they read and write whole rows of x and y. A thread adds up four rows of one column; where
+# sums are long, as in the weights' gradient, eight threads share them.
 _SMALL = 16
+_LONGEST = 1024              # sums that eight threads should share
 _BLOCKS = Kernels("small products", r"""
 extern "C" __global__ void products(Index count, Index B, Index m, Index k, Index n,
                                     Index a_step, Index a_row, Index a_column,
@@ -214,27 +216,61 @@ extern "C" __global__ void products(Index count, Index B, Index m, Index k, Inde
                 out[r * out_row] = add ? out[r * out_row] + sums[r] : sums[r];
     }
 }
+
+extern "C" __global__ void long_products(Index B, Index m, Index k, Index n,
+                                         Index a_step, Index a_row, Index a_column,
+                                         Index b_step, Index b_row, Index b_column,
+                                         Index out_step, Index out_row, Index out_column, Index add,
+                                         const Real *a_view, const Real *b_view, Real *out_view)
+{
+    __shared__ Real part[4][256];
+    const Index across = (B * n + 31) / 32, column = blockIdx.x % across * 32 + threadIdx.x % 32;
+    const Index i = column / n, c = column % n, first = blockIdx.x / across * 4;
+    const int rows = m - first < 4 ? m - first : 4, lane = threadIdx.x / 32;
+    Real sums[4] = {0};
+    if (column < B * n) {
+        const Real *a = a_view + i * a_step + first * a_row + lane * a_column;
+        const Real *b = b_view + i * b_step + c * b_column + lane * b_row;
+        for (Index q = lane; q < k; q += 8, a += 8 * a_column, b += 8 * b_row) {
+            const Real factor = *b;
+            #pragma unroll
+            for (int r = 0; r < 4; r++)
+                if (r < rows)
+                    sums[r] += a[r * a_row] * factor;
+        }
+    }
+    for (int r = 0; r < 4; r++)
+        part[r][threadIdx.x] = sums[r];
+    for (int half = 128; half >= 32; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half)
+            for (int r = 0; r < 4; r++)
+                part[r][threadIdx.x] += part[r][threadIdx.x + half];
+    }
+    if (threadIdx.x < 32 && column < B * n) {
+        Real *out = out_view + i * out_step + first * out_row + c * out_column;
+        for (int r = 0; r < rows; r++)
+            out[r * out_row] = add ? out[r * out_row] + part[r][threadIdx.x] : part[r][threadIdx.x];
+    }
+}
 """)
 
 
 def _gpu_product(xp, a, b, out, add):
-    """out = a b or out += a b, 2-D or batched, by one cuBLAS call or a kernel for small blocks."""
-    if a.ndim == b.ndim == 3 and max(b.shape[1:]) <= _SMALL <= a.shape[1] and out.shape[0] > 1:
-        gemm_arguments(a, b, out)                       # checks that they fit
-        sizes = _small_arguments((a.shape, a.strides), (b.shape, b.strides),
-                                 (out.shape, out.strides), out.itemsize)
-        _BLOCKS("products", out.dtype, sizes[0], *sizes, int(add), a, b, out)
+    """out = a b or out += a b, 2-D or batched, by one cuBLAS call or one kernel."""
+    if not out.size or not a.shape[-1]:                 # nothing to write, or sums of nothing
+        if not add:
+            out.fill(0)
         return
+    if out.ndim == 3 and out.shape[0] > 1 and out.shape[2] <= _SMALL:
+        if _small_product(a, b, out, add):
+            return
     binding, handle = backend.cublas()
     if binding is None:
         if add:
             out += xp.matmul(a, b)
         else:
             xp.matmul(a, b, out=out)
-        return
-    if not out.size or not a.shape[-1]:                 # nothing to write, or sums of nothing
-        if not add:
-            out.fill(0)
         return
     swapped, operations, sizes, steps, batch = gemm_arguments(a, b, out)
     first, second = (b, a) if swapped else (a, b)
@@ -249,6 +285,24 @@ def _gpu_product(xp, a, b, out, add):
         getattr(binding, _NAMES[kind][1])(
             handle, *operations, *sizes, alpha, first.data.ptr, lda, stride_a,
             second.data.ptr, ldb, stride_b, beta, out.data.ptr, ldc, stride_c, batch)
+
+
+def _small_product(a, b, out, add):
+    """The same for a batch of small blocks, by a kernel; False: they are none."""
+    m, k = a.shape[-2:]
+    if k > _SMALL and (m > _SMALL or k > _LONGEST) or not a.ndim == b.ndim == 3:
+        return False
+    gemm_arguments(a, b, out)                           # checks that they fit
+    sizes = _small_arguments((a.shape, a.strides), (b.shape, b.strides), (out.shape, out.strides),
+                             out.itemsize)
+    B, _, _, n = sizes[:4]
+    if k <= _SMALL:
+        count = B * n * -(-m // 4)
+        _BLOCKS("products", out.dtype, count, count, *sizes, int(add), a, b, out)
+    else:
+        blocks = -(-B * n // 32) * -(-m // 4)
+        _BLOCKS.by_blocks("long_products", out.dtype, blocks, *sizes, int(add), a, b, out)
+    return True
 
 
 def gemm_arguments(a, b, out):
@@ -288,11 +342,11 @@ def _arguments(a, b, out):
 
 @functools.lru_cache(maxsize=1 << 12)
 def _small_arguments(a, b, out, itemsize):
-    """The numbers that the kernel for small blocks takes, from three (shape, strides)."""
+    """Sizes and steps as the kernels for small blocks take them, from three (shape, strides)."""
     (_, m, k), (B, _, n) = a[0], out[0]
     steps = [step // itemsize if axis or shape[0] > 1 else 0
              for shape, strides in (a, b, out) for axis, step in enumerate(strides)]
-    return (B * n * -(-m // 4), B, m, k, n, *steps)
+    return (B, m, k, n, *steps)
 
 
 def _blas_view(shape, strides, dtype, batch):

@@ -94,6 +94,7 @@ def check(a, b, whole, out, add=False, product=gemm.batched_matmul, **scratch):
     recorder = Recorder()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backend, "cublas", lambda: (recorder, 0))
+        patch.setattr(gemm, "_SMALL", 0)
         product(NOT_NUMPY, Device(a), Device(b), Device(out), **scratch)
     assert_allclose(out, result, rtol=1e-5, atol=1e-5)
     out[...] = np.nan
@@ -161,7 +162,8 @@ def column_blocks(x, B):
 @pytest.mark.parametrize("kind, rtol", [("d", 1e-12), ("f", 1e-5)])
 @pytest.mark.parametrize("B, M, K, N", [(37, 50, 5, 3), (2, 16, 16, 16), (300, 19, 1, 4),
                                         (3, 21, 4, 17), (3, 21, 17, 4), (2, 15, 3, 3),
-                                        (1, 20, 3, 3)])
+                                        (1, 20, 3, 3), (30, 100, 16, 6), (9, 1030, 2, 5),
+                                        (40, 17, 1, 1)])
 def test_blocks_on_the_device(xp, B, M, K, N, kind, rtol):
     """The products of a block diagonal layer, by the kernel for small blocks and by cuBLAS."""
     if xp is np:
@@ -198,6 +200,7 @@ def test_without_a_binding_the_array_module_multiplies(monkeypatch):
         matmul = staticmethod(np.matmul)
 
     monkeypatch.setattr(backend, "cublas", lambda: (None, 0))
+    monkeypatch.setattr(gemm, "_SMALL", 0)
     a, b, out = np.ones((2, 3, 4)), np.ones((2, 4, 5)), np.ones((2, 3, 5))
     gemm.batched_matmul(Module, a, b, out, add=True)
     assert_array_equal(out, 5)
