@@ -1,6 +1,7 @@
 """Pruning methods: the registry, the penalty, masks that grow by a schedule."""
 
 from ..errors import Error
+from ..primitives.elementwise import map_pieces
 from ..registry import Registry
 
 _registry = Registry("pruning method")
@@ -92,11 +93,18 @@ class Method:
     def penalize(self):
         """Add the gradient of the L1 penalty to the weights' diff."""
         if self.param.alpha:
-            step = self.xp.sign(self.weights.data)
-            step *= self.param.alpha
+            arrays = [self.weights.diff, self.weights.data]
             if self.free is not None:
-                step *= self.free
-            self.weights.diff += step
+                arrays.append(self.free)
+            map_pieces(self.xp, self._add_penalty, *arrays, scratch=1)
+
+    def _add_penalty(self, dw, w, *free_and_scratch):
+        *free, step = free_and_scratch
+        self.xp.sign(w, out=step)
+        step *= self.param.alpha
+        for may_go in free:
+            step *= may_go
+        dw += step
 
     def prune(self, progress, rate):
         """Close the mask further; `rate` is the learning rate of the weights in this iteration."""

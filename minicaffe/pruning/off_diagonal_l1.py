@@ -1,5 +1,7 @@
 """OFF_DIAGONAL: all but the diagonal blocks of a weight matrix goes."""
 
+import numpy as np
+
 from ..backend import to_device, to_numpy
 from ..errors import Error
 from ..structured.block_diagonal import Layout, diagonal_mask, from_dense
@@ -28,8 +30,8 @@ class OffDiagonal(Method):
             raise Error("target is of MAGNITUDE and NODE, OFF_DIAGONAL keeps num_blocks blocks")
         shape = self.weights.shape[::-1] if self.transposed else self.weights.shape
         self.layout = Layout.equal(self.param.num_blocks, *shape)
-        diagonal = diagonal_mask(self.layout)
-        self.free = to_device(~diagonal.T if self.transposed else ~diagonal)
+        free = ~diagonal_mask(self.layout)
+        self.free = to_device(np.ascontiguousarray(free.T if self.transposed else free))
         self.signs = self.xp.empty(self.weights.shape, self.weights.dtype)
 
     @property
