@@ -1,4 +1,4 @@
-"""Matrix products: cut into pieces that threads share on the CPU, one cuBLAS call on the GPU."""
+"""Matrix products: cut into pieces that threads share on the CPU, one launch on the GPU."""
 
 import functools
 import math
