@@ -162,3 +162,72 @@ def test_number_of_threads_from_the_environment():
     for value in "abc", "0", "-2", "1.5":
         with pytest.warns(UserWarning, match=f"MINICAFFE_NUM_THREADS is '{value}'"):
             assert parallel.threads_wanted(value) == automatic
+
+
+def helpers():
+    return [thread for thread in threading.enumerate() if thread.name == "minicaffe"]
+
+
+def test_threads_end_with_their_crew(threads):
+    threads(4)
+    parallel._pool, before = None, set(helpers())
+    parallel.for_each(lambda i, worker: time.sleep(0.001), 8)
+    added = [thread for thread in helpers() if thread not in before]
+    assert len(added) == 3
+    parallel._pool = None
+    for thread in added:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("outer", ["task", "thread"])
+def test_a_call_within_another_is_done_by_its_own_thread(threads, outer):
+    threads(2)
+    meeting, inner = threading.Barrier(2, timeout=10), []
+
+    def task(i, worker):
+        meeting.wait()                                  # both workers are at it
+        me = threading.current_thread()
+        parallel.for_each(lambda j, _: inner.append((i, j, threading.current_thread() is me)), 3)
+        meeting.wait()
+
+    if outer == "task":
+        parallel.for_each(task, 2)
+    else:
+        other = threading.Thread(target=task, args=(1, 0))
+        other.start()
+        parallel.for_each(lambda i, worker: task(0, worker) if i == 0 else None, 2)
+        other.join()
+    assert sorted(inner) == [(i, j, True) for i in range(2) for j in range(3)]
+
+
+def test_a_helper_that_comes_late_is_called_off(threads):
+    """Whoever asks doesn't wait for a thread that has no processor yet."""
+    threads(2)
+    helper = parallel._crew().helpers[0]
+    parallel.for_each(lambda i, worker: time.sleep(0.001), 4)     # it waits to be asked again
+    time.sleep(0.05)
+    waits_at, helper._asked = helper._asked, threading.Lock()     # ... where nobody asks now
+    helper._asked.acquire()
+    for _ in range(3):
+        seen = []
+        parallel.for_each(lambda i, worker: seen.append((i, worker)), 4)
+        assert seen == [(i, 0) for i in range(4)]
+    helper._asked = waits_at
+    meeting = threading.Barrier(2, timeout=10)
+    parallel.for_each(lambda i, worker: meeting.wait(), 2)
+
+
+def test_an_interrupt_while_waiting_leaves_a_crew_that_works(threads, monkeypatch):
+    threads(2)
+    crew = parallel._crew()
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(crew.helpers[0], "answer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        parallel.for_each(lambda i, worker: time.sleep(0.001), 4)
+    assert parallel._crew() is not crew
+    meeting = threading.Barrier(2, timeout=10)
+    parallel.for_each(lambda i, worker: meeting.wait(), 2)
