@@ -3,7 +3,7 @@
 import logging
 from typing import NamedTuple
 
-from ..backend import to_device, to_numpy
+from ..backend import to_device
 from ..errors import Error
 from ..net.pruning import condense, condensed_net, method_for
 from ..proto import text
@@ -11,7 +11,7 @@ from ..proto import text
 log = logging.getLogger("minicaffe")
 
 
-class Phase(NamedTuple):
+class Task(NamedTuple):
     """What one layer goes through: dense before start_iter, pruned until end_iter."""
 
     layer: str
@@ -34,14 +34,14 @@ class Pruning:
     def __init__(self, solver, source):
         """source: the NetParameter that the training net comes from."""
         self.solver, self.source = solver, source
-        self.phases, self.blocks = [], {}        # blocks: condensed layer -> its number
+        self.tasks, self.blocks = [], {}        # blocks: condensed layer -> its number
         for message in solver.param.pruning:
             for name in message.layer:
-                self.phases.append(self._phase(message, name))
+                self.tasks.append(self._task(message, name))
 
-    def _phase(self, message, name):
+    def _task(self, message, name):
         error, start, end = self.solver.error, message.start_iter, message.end_iter
-        if name in {phase.layer for phase in self.phases}:
+        if name in {task.layer for task in self.tasks}:
             raise error(f"pruning of layer '{name}' is given twice")
         if not 0 <= start < end:
             raise error(f"pruning of layer '{name}': it must begin at 0 or later and end after it "
@@ -57,38 +57,38 @@ class Pruning:
             raise error(str(problem)) from problem
         masks = [(blob, None if blob.mask is None else blob.mask.copy())
                  for blob in self.solver.net.params[name]]
-        return Phase(name, start, end, method, message.method == message.OFF_DIAGONAL, masks)
+        return Task(name, start, end, method, message.method == message.OFF_DIAGONAL, masks)
 
     def before_update(self):
         """Add the penalties of this iteration to the gradients; the first one opens masks."""
-        for phase in self._active():
-            phase.method.start()
-            phase.method.penalize()
+        for task in self._active():
+            task.method.start()
+            task.method.penalize()
 
     def after_update(self):
         """Close masks by this iteration's share, and condense what is done with it."""
-        for phase in self._active():
-            done = self.solver.iter + 1 - phase.start_iter
-            phase.method.prune(done / (phase.end_iter - phase.start_iter), self._rate(phase))
-            if self.solver.iter + 1 == phase.end_iter:
-                log.info("Pruning of layer %s is complete", phase.layer)
-                if phase.condenses:
-                    self._rescale(phase)
-                    self._condense(phase)
+        for task in self._active():
+            done = self.solver.iter + 1 - task.start_iter
+            task.method.prune(done / (task.end_iter - task.start_iter), self._rate(task))
+            if self.solver.iter + 1 == task.end_iter:
+                log.info("Pruning of layer %s is complete", task.layer)
+                if task.condenses:
+                    self._rescale(task)
+                    self._condense(task)
 
     def resume(self, iteration):
         """Make the nets ready for weights and masks as they were after that many iterations."""
-        for phase in self.phases:
-            if phase.layer in self.blocks:
-                if iteration < phase.end_iter:
-                    raise self.solver.error(f"layer '{phase.layer}' is condensed already: a "
+        for task in self.tasks:
+            if task.layer in self.blocks:
+                if iteration < task.end_iter:
+                    raise self.solver.error(f"layer '{task.layer}' is condensed already: a "
                                             f"snapshot of iteration {iteration} needs a new solver")
                 continue
-            for blob, mask in phase.masks:
+            for blob, mask in task.masks:
                 blob.mask = mask
-            if phase.condenses and phase.end_iter <= iteration:
-                phase.method.start()
-                self._condense(phase)
+            if task.condenses and task.end_iter <= iteration:
+                task.method.start()
+                self._condense(task)
 
     def write_net(self, prefix):
         """Write PREFIX_condensed.prototxt, the net whose weights snapshots hold once condensed."""
@@ -96,19 +96,20 @@ class Pruning:
             text.write(condensed_net(self.source, self.blocks), f"{prefix}_condensed.prototxt")
 
     def _active(self):
-        return [p for p in self.phases if p.start_iter <= self.solver.iter < p.end_iter]
+        return [task for task in self.tasks
+                if task.start_iter <= self.solver.iter < task.end_iter]
 
-    def _rate(self, phase):
+    def _rate(self, task):
         solver = self.solver
-        k = solver.net._learnable.names.index((phase.layer, 0))
+        k = solver.net._learnable.names.index((task.layer, 0))
         return solver.learning_rate(solver.iter) * solver.net.params_lr[k]
 
-    def _rescale(self, phase):
-        layer = self.solver.net.layer_dict[phase.layer]
-        phase.method.rescale(layer.param.weight_filler.type)
+    def _rescale(self, task):
+        layer = self.solver.net.layer_dict[task.layer]
+        task.method.rescale(layer.param.weight_filler.type)
 
-    def _condense(self, phase):
-        solver, name, method = self.solver, phase.layer, phase.method
+    def _condense(self, task):
+        solver, name, method = self.solver, task.layer, task.method
         count = len(solver.net.learnable_params)
         k = solver.net._learnable.names.index((name, 0))
         for net in (solver.net, *solver.test_nets):
