@@ -54,13 +54,23 @@ def everything(solver):
 @pytest.mark.parametrize("iteration, done_before", [(2, 5), (3, 0), (5, 6), (7, 0), (7, 5), (9, 0)])
 @pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)
 def test_a_run_resumed_in_any_phase_ends_in_the_same_bits(message, iteration, done_before):
-    solver = make(message)
+    check_resumed(message, iteration, done_before)
+
+
+@pytest.mark.parametrize("iteration", [5, 9])
+def test_snapshots_in_hdf5_hold_masks_too(iteration):
+    check_resumed(MESSAGES["MAGNITUDE"], iteration, snapshot_format="HDF5")
+
+
+def check_resumed(message, iteration, done_before=0, **fields):
+    """Resumed at `iteration`, by a solver that has done others before, a run ends the same."""
+    solver = make(message, **fields)
     solver.step(iteration)
     state = solver.snapshot()
     solver.step(12 - iteration)
     tested = solver.test()
 
-    resumed = make(message)
+    resumed = make(message, **fields)
     resumed.step(done_before)
     resumed.restore(state)
     resumed.step(12 - iteration)
