@@ -274,9 +274,11 @@ class Solver:
         found = self.net.first_not_finite()
         place = f"the first layer whose output isn't finite is '{found[0]}' (blob '{found[1]}')" \
             if found else "every layer's output is finite, only their sum is not"
-        last = self._losses_from + self._losses.count - (self.xp is not np)
-        when = f"iteration {last}" if self._unseen >= last or self.xp is np else \
-            f"iterations {self._unseen} to {last}"
+        when = f"iteration {self.iter}"
+        if self.xp is not np:
+            last = self._losses_from + self._losses.count - 1
+            when = f"iteration {last}" if self._unseen >= last else \
+                f"iterations {self._unseen} to {last}"
         return self.error(f"{when}: the loss is {loss}: {place}; a smaller base_lr "
                           "or clip_gradients may help")
 

@@ -330,6 +330,20 @@ def test_parameters_that_make_no_sense(tmp_path, fields, message):
         caffe.get_solver(str(tmp_path / "solver.prototxt"))
 
 
+def test_a_loss_that_is_not_finite_in_an_iteration_s_second_pass():
+    solver = make_solver(iter_size=2)
+    feed = solver.net.layers[0].forward
+
+    def forward(bottom, top):
+        feed(bottom, top)
+        if solver.passes == 4:
+            top[0].data = np.nan
+    solver.net.layers[0].forward = forward
+    with pytest.raises(SolverError, match="iteration 1: the loss is nan"):
+        for _ in range(2):
+            solver.step(1)
+
+
 def test_a_loss_that_is_not_finite(xp):
     solver = make_solver()
     solver.step(1)
