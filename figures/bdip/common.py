@@ -114,7 +114,7 @@ CONVNET_FAMILY = Family("cuda-convnet", CONVNET_BLOCKS,
 # ---- notes below pictures
 
 def scale_note(scale, sizes):
-    """A sentence where fewer iterations than the paper's were run, in a list."""
+    """In a list: the sentence to write where fewer iterations than the paper's were run."""
     if scale == "full":
         return []
     here, paper = sizes[scale].iterations, sizes["full"].iterations
@@ -137,6 +137,11 @@ def cifar_notes(scale):
         notes.append("pictures re-encoded as JPEG; original Caffe reaches 74.3 % here where the "
                      "paper has 76.29 %")
     return notes
+
+
+def both_notes(scale):
+    """Of a figure with runs on both."""
+    return mnist_notes(scale) + cifar_notes(scale)
 
 
 def has_svhn():

@@ -27,7 +27,8 @@ def draw_ratios(axes, numbers, layers, title):
         axes.plot(numbers["iterations"], ratio, color=shade, label=f"({b},1)-BD{layers}")
         axes.axhline(ratio[0], color=shade, linestyle=":", linewidth=0.9)
         axes.annotate(f"{ratio[-1]:.4g}", (numbers["iterations"][-1], ratio[-1]), color=shade,
-                      fontsize=8, xytext=(4, 0), textcoords="offset points", va="center")
+                      fontsize=8, xytext=(4, 0), textcoords="offset points", va="center",
+                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
     style.iteration_axis(axes)
     axes.legend(fontsize=8, ncols=2, frameon=False)
 

@@ -14,7 +14,7 @@ from minicaffe.analysis import plot_style as style
 from minicaffe.nets import net_name
 
 from . import pruned
-from .common import cifar_notes, convnet, has_svhn, lenet
+from .common import both_notes, convnet, has_svhn, lenet
 
 METHODS = ("BDIP", "shuffled", "IP-BDIP", "traditional")
 PAPER = {"MNIST": {(1, 1): 99.11, (10, 1): (98.83, 98.81, 99.02, 99.04),
@@ -24,7 +24,7 @@ PAPER = {"MNIST": {(1, 1): 99.11, (10, 1): (98.83, 98.81, 99.02, 99.04),
          "CIFAR10": {(1, 1): 76.29, (8, 1): (75.07, 75.09, 76.05, 75.64),
                      (64, 2): (72.7, 73.45, 74.81, 75.18)}}
 SEEDS = {"smoke": {}, "quick": {}, "full": {"MNIST": (1, 2, 3)}}   # where not 1 alone
-notes = cifar_notes
+notes = both_notes
 
 
 def makers(data):

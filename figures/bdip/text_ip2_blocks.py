@@ -9,12 +9,12 @@ import numpy as np
 
 from minicaffe.analysis import plot_style as style
 
-from .common import cifar_notes, convnet, lenet
+from .common import both_notes, convnet, lenet
 
 # net: its run, numbers of blocks of ip1 and of ip2, how near to 1 the paper's ratios are
 NETS = {"LeNet": (lenet, (1, 2, 5, 10, 50, 100), (2, 5, 10), 0.05),
         "cuda-convnet": (convnet, (1, 2, 4, 8, 16, 32, 64), (2,), 0.03)}
-notes = cifar_notes
+notes = both_notes
 
 
 def pairs(scale):

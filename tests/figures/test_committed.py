@@ -1,0 +1,24 @@
+"""What is committed in figures/results: whole, at full scale, shown in figures/README.md."""
+
+import json
+
+import pytest
+
+from figures import make
+from figures.frame import results
+
+FILES = sorted(results.FOLDER.glob("*.json"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_result(path):
+    result = json.loads(path.read_text())
+    assert result["figure"] == path.stem and path.stem in make.names()
+    assert result["scale"] == "full" and result["comparison"]
+    assert path.with_suffix(".png").is_file()
+
+
+def test_every_picture_is_in_the_readme():
+    text = (results.FOLDER.parent / "README.md").read_text()
+    pictures = {f"results/{path.name}" for path in results.FOLDER.glob("*.png")}
+    assert pictures == {part.split(")")[0] for part in text.split("](")[1:]}
