@@ -8,10 +8,11 @@ import numpy as np
 from .. import backend
 from ..backend import Kernels
 from ..errors import Error
+from . import parallel
 from .elementwise import scratch_arrays
-from .parallel import for_each
 
 _FLOPS_PER_PIECE = 4e6       # under this, handing a piece to a thread costs more than it saves
+_FLOPS_PER_RANGE = 5e6       # the same for a range of small products
 _MOST_PIECES = 16
 _GROUP_WIDTH = 16            # smaller blocks are multiplied in groups of this width, see _way
 _LEAST = 1 << 19             # multiplications: for fewer of them no choice is worth making
@@ -27,7 +28,7 @@ def matmul(xp, a, b, out):
         _gpu_product(xp, a, b, out, False)
         return
     cuts = _cuts(a, b)
-    for_each(lambda i, worker: np.matmul(*_cut(a, b, out, cuts[i])), len(cuts))
+    parallel.for_each(lambda i, worker: np.matmul(*_cut(a, b, out, cuts[i])), len(cuts))
 
 
 def _cuts(a, b, most=_MOST_PIECES):
@@ -67,45 +68,37 @@ def batched_matmul(xp, a, b, out, add=False):
     """
     if xp is not np:
         _gpu_product(xp, a, b, out, add)
-    elif len(a) < _MOST_PIECES and 2 * a[0].size * b.shape[2] > 2 * _FLOPS_PER_PIECE:
-        _few_large_products(a, b, out, add)
+    elif 2 * math.prod(a.shape[1:]) * b.shape[2] > 2 * _FLOPS_PER_PIECE:
+        _large_products(a, b, out, add)
     elif len(a):
-        _many_small_products(a, b, out, add)
+        _small_products(a, b, out, add)
 
 
 # ---- the CPU's batched products: how they are cut, and what is multiplied at once
 
-def _few_large_products(a, b, out, add):
-    """Each product is cut into pieces of its own."""
+def _large_products(a, b, out, add):
+    """Each is a piece, or several where there are few."""
     cuts = _cuts(a[0], b[0], -(-_MOST_PIECES // len(a)))
 
     def piece(i, worker):
         block, part = divmod(i, len(cuts))
         x, y, z = _cut(a[block], b[block], out[block], cuts[part])
-        _multiply_rows(x[np.newaxis], y[np.newaxis], z[np.newaxis], add, 1)
+        if add:
+            product, = scratch_arrays(np, 1, z.shape, z.dtype)
+            z += np.matmul(x, y, out=product)
+        else:
+            np.matmul(x, y, out=z)
 
-    for_each(piece, len(a) * len(cuts))
+    parallel.for_each(piece, len(a) * len(cuts))
 
 
-def _many_small_products(a, b, out, add):
-    """A piece is a range of products, multiplied in groups where single ones are too small."""
-    (B, m, k), n = a.shape, b.shape[2]
-    if B <= 16 and B * m * k * n < _LEAST:
-        _multiply_rows(a, b, out, add, 1)
-        return
+def _small_products(a, b, out, add):
+    """They are multiplied in groups; what is left over of the last group, one by one."""
     multiply, group = _way(a, b, out, add)
-    flops = 2 * B * group * m * k * n
-    pieces = max(1, min(_MOST_PIECES, B // group, int(-(-flops // _FLOPS_PER_PIECE))))
-    step = -(-B // (group * pieces)) * group
-
-    def piece(i, worker):
-        end = min((i + 1) * step, B)
-        whole = end - (end - i * step) % group            # the last group may not be full
-        for span, size in (slice(i * step, whole), group), (slice(whole, end), 1):
-            if span.start < span.stop:
-                multiply(a[span], b[span], out[span], add, size)
-
-    for_each(piece, -(-B // step))
+    whole = len(a) - len(a) % group
+    multiply(a[:whole], b[:whole], out[:whole], add, group)
+    if whole < len(a):
+        multiply(a[whole:], b[whole:], out[whole:], add, 1)
 
 
 def _way(a, b, out, add):
@@ -118,6 +111,8 @@ def _way(a, b, out, add):
     work. Measured: best where a group is about 16 wide.
     """
     (B, m, k), n = a.shape, b.shape[2]
+    if B <= 16 and B * m * k * n < _LEAST:
+        return _multiply_rows, 1
     if m >= 4 and not add and m * k * n < _COPIED:
         group = _group_size(B, k, n)
         if group > 1 and _side_by_side(a) and _side_by_side(out):
@@ -154,20 +149,42 @@ def _multiply_columns(a, b, out, add, group):
     if group > 1:
         spread.fill(0)
     _diagonal(spread, group)[...] = b.reshape(B, group, k, n)
-    np.matmul(_merged(a, group), spread, out=_merged(out, group))
+    _multiply(_merged(a, group), spread, _merged(out, group))
 
 
 def _multiply_rows(a, b, out, add, group):
     """out_i = a_i b_i or out_i += a_i b_i; by the group, of which the diagonal blocks are kept."""
     if group == 1 and not add:
-        np.matmul(a, b, out=out)
+        _multiply(a, b, out)
         return
     (B, m, k), n = a.shape, b.shape[2]
     B //= group
     product, = scratch_arrays(np, 1, (B, group * m, group * n), out.dtype)
-    np.matmul(a.reshape(B, group * m, k), _merged(b, group), out=product)
+    _multiply(a.reshape(B, group * m, k), _merged(b, group), product)
     blocks, target = _diagonal(product, group), out.reshape(B, group, m, n)
     np.add(target, blocks, out=target) if add else np.copyto(target, blocks)
+
+
+def _multiply(a, b, out):
+    """out_i = a_i b_i, in ranges of i, a few a thread.
+
+    How many makes no difference to the bits: every product is a call of BLAS of its own. All that
+    takes Python's time is done before and after: threads would wait for each other's.
+    """
+    (B, m, k), n = a.shape, b.shape[2]
+    ranges = min(B, 4 * parallel.num_threads, int(2 * B * m * k * n / _FLOPS_PER_RANGE))
+    if ranges < 2:
+        np.matmul(a, b, out=out)
+        return
+    if ranges > parallel.num_threads:
+        ranges -= ranges % parallel.num_threads
+    step = -(-B // ranges)
+
+    def piece(i, worker):
+        span = slice(i * step, (i + 1) * step)
+        np.matmul(a[span], b[span], out=out[span])
+
+    parallel.for_each(piece, -(-B // step))
 
 
 def _diagonal(a, group):
