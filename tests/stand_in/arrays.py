@@ -193,7 +193,7 @@ class ndarray:
 
     @property
     def data(self):
-        return MemoryPointer(self._memory, self._host.ctypes.data - self._memory.start)
+        return MemoryPointer(self._memory, address(self._host) - self._memory.start)
 
     def reshape(self, *shape, order="C"):
         return apply("reshape", lambda a: a.reshape(*shape, order=order), (self,))
@@ -395,12 +395,17 @@ def _wrapped(result, args, again):
     return new
 
 
+def address(host):
+    """Where a NumPy array begins; quicker than its .ctypes."""
+    return host.__array_interface__["data"][0]
+
+
 def _same(a, b):
-    return a.ctypes.data == b.ctypes.data and (a.shape, a.strides) == (b.shape, b.strides)
+    return address(a) == address(b) and (a.shape, a.strides) == (b.shape, b.strides)
 
 
 def _inside(host, memory):
-    return host.size and memory.start <= host.ctypes.data < memory.start + memory.size
+    return host.size and memory.start <= address(host) < memory.start + memory.size
 
 
 def new_array(shape, dtype, order="C"):

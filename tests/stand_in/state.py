@@ -9,6 +9,7 @@ import numpy as np
 
 GUARD = 256                  # bytes before and after each array that nobody may touch
 _PATTERN = 0xFF              # NaN in floats, -1 in integers: what new memory holds
+_UNTOUCHED = GUARD * b"\xff"
 
 
 class Counts:
@@ -36,19 +37,17 @@ class Memory:
         with _lock:
             bisect.insort(_starts, self.start)
             _living[self.start] = self
-        weakref.finalize(self, _forget, self.start).atexit = False
+
+    def __del__(self):
+        with _lock:
+            _starts.pop(bisect.bisect_left(_starts, self.start))
 
     def check(self, by):
         """Raise if something wrote before the beginning or beyond the end."""
         for zone, where in ((self.bytes[:GUARD], "before"), (self.bytes[-GUARD:], "beyond")):
-            if (zone != _PATTERN).any():
+            if zone.tobytes() != _UNTOUCHED:
                 zone[...] = _PATTERN
                 raise IndexError(f"{by} wrote {where} an array of {self.size} bytes")
-
-
-def _forget(start):
-    with _lock:
-        _starts.remove(start)
 
 
 def memory_at(address):
