@@ -87,10 +87,11 @@ def density(family, found, bins=40):
 
 def compare_density(numbers):
     """Rows of a comparison of densities."""
-    widths = np.diff(numbers["edges"])
-    apart = 0.5 * float(np.sum(np.abs(np.subtract(numbers["W"], numbers["R"])) * widths))
+    widths, outside = np.diff(numbers["edges"]), numbers["outside"]
+    apart = float(np.sum(np.abs(np.subtract(numbers["W"], numbers["R"])) * widths)
+                  + abs(outside["W"] - outside["R"])) / 2
     return [("share of eigenvalues by which W's histogram differs from R's", "small", apart),
-            ("share of W's eigenvalues right of the histogram", None, numbers["outside"]["W"])]
+            ("share of W's eigenvalues right of the histogram", None, outside["W"])]
 
 
 def compare_variances(numbers, paper):
