@@ -286,11 +286,14 @@ def _cublas_error():
 
 # ---- kernels
 
+# Index has 32 bits: a division of 64-bit numbers costs a GPU some hundred steps, and most kernels
+# find their place by several. No blob has more entries there (Blob.reshape), as in Caffe.
 _PRELUDE = """
-typedef long long Index;
+typedef int Index;
+typedef long long Wide;
 #define GRID_LOOP(i, n) \\
-    for (Index i = blockIdx.x * (Index)blockDim.x + threadIdx.x; i < (n); \\
-         i += (Index)blockDim.x * gridDim.x)
+    for (Index i = blockIdx.x * blockDim.x + threadIdx.x, step_of_grid = blockDim.x * gridDim.x; \\
+         i < (n); i = (n) - i > step_of_grid ? i + step_of_grid : (n))
 """
 _THREADS = 256
 _MOST_BLOCKS = 1 << 16           # beyond it threads take several entries each, by GRID_LOOP
@@ -302,8 +305,9 @@ class Kernels:
 
     name    of the text, unique: what an error message says
     text    functions `extern "C" __global__ void f(...)`. In it Real is the arrays' type (float or
-            double), Index is long long; GRID_LOOP(i, n) { ... } goes through i = 0 .. n-1.
-            Parameters are `Index` and `double` for Python's int and float, and pointers for arrays.
+            double), Index has 32 bits and Wide 64; GRID_LOOP(i, n) { ... } goes through
+            i = 0 .. n-1. Parameters are `Index` and `double` for Python's int and float, `Wide` for
+            numpy.int64, and pointers for arrays.
     """
 
     def __init__(self, name, text):
@@ -320,12 +324,16 @@ class Kernels:
         """Run `function` with at least min(count, 2**24) threads; nothing for count 0."""
         if count:
             blocks = min(-(-count // _THREADS), _MOST_BLOCKS)
-            self._function(function, dtype)((blocks,), (_THREADS,), arguments)
+            self._launch(function, dtype, blocks, arguments)
 
     def by_blocks(self, function, dtype, blocks, *arguments):
         """Run `function` on that many blocks of 256 threads, which may share memory."""
         if blocks:
-            self._function(function, dtype)((blocks,), (_THREADS,), arguments)
+            self._launch(function, dtype, blocks, arguments)
+
+    def _launch(self, function, dtype, blocks, arguments):
+        arguments = tuple([numpy.int32(a) if isinstance(a, int) else a for a in arguments])
+        self._function(function, dtype)((blocks,), (_THREADS,), arguments)
 
     def _function(self, function, dtype):
         key = function, numpy.dtype(dtype).char, _device

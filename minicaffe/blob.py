@@ -8,6 +8,9 @@ from . import backend
 from .errors import Error
 
 
+_MOST_ON_GPU = 2**31 - 1         # its kernels count in 32 bits
+
+
 class _Count(int):
     """Blob.count: pycaffe has a property of this name, Caffe's C++ a method; this is both."""
 
@@ -50,6 +53,9 @@ class Blob:
         shape = tuple(int(d) for d in shape)
         if any(d < 0 for d in shape):
             raise Error(f"a blob can't have the shape {shape}: sizes must not be negative")
+        if self.xp is not np and math.prod(shape) > _MOST_ON_GPU:
+            raise Error(f"a blob of shape {shape} has more than {_MOST_ON_GPU} values, the most "
+                        "that the GPU back end (and Caffe) can count")
         if shape != self.shape:
             self._mask = self._lender = None
         self.shape, self.size = shape, math.prod(shape)

@@ -122,7 +122,7 @@ class TanH(ElementwiseLayer):
 _DROPOUT = Kernels("dropout", PHILOX_TEXT + """
 // A thread's four numbers are for entries that lie a quarter of the blob apart.
 __device__ void drop(Index n, const Real* a, Real* b, const unsigned* state, unsigned pass,
-                     Index threshold, double scale)
+                     Wide threshold, double scale)
 {
     const Index quarter = (n + 3) / 4;
     GRID_LOOP(i, quarter) {
@@ -136,13 +136,13 @@ __device__ void drop(Index n, const Real* a, Real* b, const unsigned* state, uns
 }
 
 extern "C" __global__ void forward(Index n, const Real* x, Real* y, unsigned* state,
-                                   Index threshold, double scale)
+                                   Wide threshold, double scale)
 {
     drop(n, x, y, state, begin_pass(state), threshold, scale);
 }
 
 extern "C" __global__ void backward(Index n, const Real* dy, Real* dx, const unsigned* state,
-                                    Index threshold, double scale)
+                                    Wide threshold, double scale)
 {
     drop(n, dy, dx, state, state[2] - 1, threshold, scale);
 }
@@ -211,7 +211,7 @@ class Dropout(ElementwiseLayer):
     def _drop_gpu(self, function, a, b):
         if self.phase == TRAIN:
             _DROPOUT(function, self.dtype, -(-a.size // 4), a.size, a, b, self.random.data,
-                     int(self.threshold), 1 / (1 - self.ratio))
+                     np.int64(self.threshold), 1 / (1 - self.ratio))
         elif a is not b:
             b[...] = a
 

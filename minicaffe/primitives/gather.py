@@ -7,7 +7,7 @@ import numpy as np
 from ..backend import Kernels, to_numpy
 
 _KERNELS = Kernels("gather", """
-extern "C" __global__ void read_indices(Index n, const Real* values, Index limit, Index* indices,
+extern "C" __global__ void read_indices(Index n, const Real* values, Index limit, Wide* indices,
                                         double* found)
 {   // one block: there are few indices, and the first wrong one is wanted
     __shared__ Index wrong[256];
@@ -33,14 +33,14 @@ extern "C" __global__ void read_indices(Index n, const Real* values, Index limit
     }
 }
 
-extern "C" __global__ void take_rows(Index n, Index width, const Real* x, const Index* indices,
+extern "C" __global__ void take_rows(Index n, Index width, const Real* x, const Wide* indices,
                                      Real* y)
 {
     GRID_LOOP(i, n)
         y[i] = x[indices[i / width] * width + i % width];
 }
 
-extern "C" __global__ void add_rows(Index count, Index width, const Index* indices,
+extern "C" __global__ void add_rows(Index count, Index width, const Wide* indices,
                                     const Real* rows, Real* target)
 {   // the block of an index's first occurrence adds the rows of all of them, in their order
     __shared__ int earlier;

@@ -103,7 +103,7 @@ class Workspace:
 KERNELS = Kernels("im2col", r"""
 struct Axis { int size, output, kernel, stride, pad, dilation, cyclic; };
 
-__device__ Axis axis(const Index *g, int a)
+__device__ Axis axis(const Wide *g, int a)
 {
     g += 7 * a;
     return {(int)g[0], (int)g[1], (int)g[2], (int)g[3], (int)g[4], (int)g[5], (int)g[6]};
@@ -126,7 +126,7 @@ __device__ int place(const Axis &a, int pixel, int tap, int wrap)
     return place * a.stride == at && place < a.output ? place : -1;
 }
 
-extern "C" __global__ void columns(Index n, Index C, Index step, Index row, const Index *g,
+extern "C" __global__ void columns(Index n, Index C, Index step, Index row, const Wide *g,
                                    const Real *x, Real *columns)
 {
     const Axis A = axis(g, 0), B = axis(g, 1), D = axis(g, 2);
@@ -150,7 +150,7 @@ extern "C" __global__ void columns(Index n, Index C, Index step, Index row, cons
     }
 }
 
-extern "C" __global__ void images(Index n, Index C, Index step, Index row, const Index *g,
+extern "C" __global__ void images(Index n, Index C, Index step, Index row, const Wide *g,
                                   const Real *columns, Real *x)
 {
     const Axis A = axis(g, 0), B = axis(g, 1), D = axis(g, 2);
@@ -182,7 +182,7 @@ extern "C" __global__ void images(Index n, Index C, Index step, Index row, const
 
 struct alignas(16) Four { Real of[4]; };                  // read from shared memory at once
 
-extern "C" __global__ void correlate(Index m, Index C, Index F, const Index *g, const Real *x,
+extern "C" __global__ void correlate(Index m, Index C, Index F, const Wide *g, const Real *x,
                                      const Real *w, Index has_bias, const Real *bias, Real *y)
 {
     __shared__ Four weights[128 * 4];

@@ -13,7 +13,7 @@ __device__ unsigned number(const unsigned *state, unsigned pass, Index block)
     return philox(state[0], state[1], block / 4, pass).word[block % 4];
 }
 
-extern "C" __global__ void draw(Index blocks, unsigned *state, Index *order, Index *place)
+extern "C" __global__ void draw(Index blocks, unsigned *state, Wide *order, Wide *place)
 {
     __shared__ unsigned numbers[256];
     const unsigned pass = begin_pass(state);
@@ -34,7 +34,7 @@ extern "C" __global__ void draw(Index blocks, unsigned *state, Index *order, Ind
     }
 }
 
-extern "C" __global__ void take(Index n, Index blocks, Index width, const Index *order,
+extern "C" __global__ void take(Index n, Index blocks, Index width, const Wide *order,
                                 const Real *x, Real *y)
 {
     GRID_LOOP(i, n) {

@@ -41,11 +41,11 @@ def fused_update(rule, arrays, mask=None):
 _COLUMNS = 5                 # addresses a parameter: data, diff, mask (0: none), two histories
 _UPDATE = """
 extern "C" __global__ void update(
-        const Index* table, const Index* blocks, const double* multipliers, const double* settings,
+        const Wide* table, const Wide* blocks, const double* multipliers, const double* settings,
         double iter_size, double momentum, double momentum2, double rms_decay, double stability,
         Index absolute, Index decoupled) {
-    const Index* block = blocks + 3 * (Index)blockIdx.x;
-    const Index* row = table + 5 * block[0];
+    const Wide* block = blocks + 3 * (Wide)blockIdx.x;
+    const Wide* row = table + 5 * block[0];
     Real* data = (Real*)row[0];
     Real* diff = (Real*)row[1];
     const unsigned char* mask = (const unsigned char*)row[2];
@@ -85,8 +85,8 @@ def update_kernels(name, formula):
 
 
 KERNELS = Kernels("parameters", """
-extern "C" __global__ void clear(const Index* table, const Index* blocks) {
-    const Index* block = blocks + 3 * (Index)blockIdx.x;
+extern "C" __global__ void clear(const Wide* table, const Wide* blocks) {
+    const Wide* block = blocks + 3 * (Wide)blockIdx.x;
     Real* array = (Real*)table[5 * block[0]];
     for (Index i = block[1] + threadIdx.x; i < block[2]; i += blockDim.x) array[i] = 0;
 }
@@ -105,8 +105,8 @@ __device__ double sum_of_block(double value) {
     return sums[0];             // the total, in thread 0
 }
 
-extern "C" __global__ void square_sums(const Index* table, const Index* blocks, double* sums) {
-    const Index* block = blocks + 3 * (Index)blockIdx.x;
+extern "C" __global__ void square_sums(const Wide* table, const Wide* blocks, double* sums) {
+    const Wide* block = blocks + 3 * (Wide)blockIdx.x;
     const Real* diff = (const Real*)table[5 * block[0] + 1];
     double square = 0;
     for (Index i = block[1] + threadIdx.x; i < block[2]; i += blockDim.x)

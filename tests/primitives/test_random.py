@@ -8,7 +8,7 @@ from minicaffe.backend import Kernels, to_numpy
 from minicaffe.primitives import random
 
 KERNELS = Kernels("test of philox", random.PHILOX_TEXT + """
-extern "C" __global__ void draw(Index n, const unsigned* state, Index first, unsigned* out)
+extern "C" __global__ void draw(Index n, const unsigned* state, Wide first, unsigned* out)
 {
     GRID_LOOP(i, n) {
         const Words words = philox(state[0], state[1], first + i, state[2]);
@@ -30,7 +30,7 @@ def draw(xp, key, first, pass_number, n):
     """(n, 4) words for the counters first .. first + n - 1."""
     state, out = xp.zeros(4, np.uint32), xp.zeros((n, 4), np.uint32)
     state[0], state[1], state[2] = *key, pass_number
-    KERNELS("draw", np.float32, n, n, state, first, out)
+    KERNELS("draw", np.float32, n, n, state, np.int64(first), out)
     return to_numpy(out)
 
 

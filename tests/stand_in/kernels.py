@@ -18,7 +18,7 @@ import threading
 
 import numpy as np
 
-from .arrays import ndarray
+from .arrays import address, ndarray
 from .state import launch
 
 _HEADER = pathlib.Path(__file__).with_name("cuda_on_cpu.h")
@@ -29,7 +29,8 @@ _COMMAND = ("g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-ffp-contract
 _lock = threading.Lock()
 _POINTERS = {"float": "f", "double": "d", "int": "i", "unsigned": "I", "unsigned int": "I",
              "unsigned char": "B?", "char": "b", "signed char": "b", "bool": "?", "long long": "lq",
-             "unsigned long long": "LQ", "Index": "lq", "short": "h"}
+             "unsigned long long": "LQ", "Wide": "lq", "short": "h"}
+_WHOLE = {"Index": (np.int32, ctypes.c_int), "Wide": (np.int64, ctypes.c_longlong)}
 # what nvcc knows and NVRTC, which CuPy compiles with, doesn't
 _NOT_IN_NVRTC = re.compile(r"#\s*include|\bstd::|\bu?int(?:8|16|32|64)_t\b|\bINFINITY\b|\bNAN\b"
                            r"|\b(?:FLT|DBL|INT|UINT|LLONG|LONG|M)_(?:MAX|MIN|EPSILON|PI)\b")
@@ -55,17 +56,18 @@ class Parameter:
         kind, self.pointer, self.name = match.groups()
         self.kind = real if kind == "Real" else kind
         self.const = text.strip().startswith("const")
-        if not (self.kind in _POINTERS if self.pointer else self.kind in ("Index", "double")):
-            raise CompileException(f"the parameter '{text}' must be Index, double or a pointer")
+        if not (self.kind in _POINTERS if self.pointer else self.kind in ("Index", "Wide", "double")):
+            raise CompileException(f"the parameter '{text}' must be Index, Wide, double or a pointer")
 
     def convert(self, value):
         """(ctypes value, what must be kept alive) for a Python value. Raises TypeError."""
         if self.pointer:
             return self._address(value)
-        if self.kind == "Index":
-            if type(value) is not int and not isinstance(value, np.int64):
-                raise TypeError(f"{self.name}: an int is wanted, not {value!r} ({type(value)})")
-            return ctypes.c_longlong(int(value))
+        if self.kind in _WHOLE:
+            wanted, kind = _WHOLE[self.kind]
+            if type(value) is not wanted:
+                raise TypeError(f"{self.name}: {wanted} is wanted, not {value!r} ({type(value)})")
+            return kind(int(value))
         if not isinstance(value, float):
             raise TypeError(f"{self.name}: a float is wanted, not {value!r} ({type(value)})")
         return ctypes.c_double(value)
@@ -79,7 +81,7 @@ class Parameter:
             raise TypeError(f"{self.name}: {self.kind}* is wanted, not an array of {value.dtype}")
         if not value.flags.c_contiguous and not self.name.endswith("_view"):
             raise TypeError(f"{self.name}: the array is not contiguous")
-        return ctypes.c_void_p(value.data.ptr)
+        return ctypes.c_void_p(address(value._host))
 
 
 class Function:
