@@ -146,10 +146,14 @@ def _multiply_columns(a, b, out, add, group):
     B, k, n = b.shape
     B //= group
     spread, = scratch_arrays(np, 1, (B, group * k, group * n), out.dtype)
-    if group > 1:
-        spread.fill(0)
-    _diagonal(spread, group)[...] = b.reshape(B, group, k, n)
-    _multiply(_merged(a, group), spread, _merged(out, group))
+    diagonal, blocks = _diagonal(spread, group), b.reshape(B, group, k, n)
+
+    def fill(span):
+        if group > 1:
+            spread[span] = 0
+        diagonal[span] = blocks[span]
+
+    _multiply(_merged(a, group), spread, _merged(out, group), before=fill)
 
 
 def _multiply_rows(a, b, out, add, group):
@@ -160,29 +164,35 @@ def _multiply_rows(a, b, out, add, group):
     (B, m, k), n = a.shape, b.shape[2]
     B //= group
     product, = scratch_arrays(np, 1, (B, group * m, group * n), out.dtype)
-    _multiply(a.reshape(B, group * m, k), _merged(b, group), product)
     blocks, target = _diagonal(product, group), out.reshape(B, group, m, n)
-    np.add(target, blocks, out=target) if add else np.copyto(target, blocks)
+
+    def keep(span):
+        if add:
+            np.add(target[span], blocks[span], out=target[span])
+        else:
+            target[span] = blocks[span]
+
+    _multiply(a.reshape(B, group * m, k), _merged(b, group), product, after=keep)
 
 
-def _multiply(a, b, out):
-    """out_i = a_i b_i, in ranges of i, a few a thread.
+def _multiply(a, b, out, before=None, after=None):
+    """out_i = a_i b_i, in ranges of i, a few a thread; before(range) and after(range) are called too.
 
-    How many makes no difference to the bits: every product is a call of BLAS of its own. All that
-    takes Python's time is done before and after: threads would wait for each other's.
+    How many makes no difference to the bits: every product is a call of BLAS of its own.
     """
     (B, m, k), n = a.shape, b.shape[2]
-    ranges = min(B, 4 * parallel.num_threads, int(2 * B * m * k * n / _FLOPS_PER_RANGE))
-    if ranges < 2:
-        np.matmul(a, b, out=out)
-        return
+    ranges = max(1, min(B, 4 * parallel.num_threads, int(2 * B * m * k * n / _FLOPS_PER_RANGE)))
     if ranges > parallel.num_threads:
         ranges -= ranges % parallel.num_threads
     step = -(-B // ranges)
 
     def piece(i, worker):
         span = slice(i * step, (i + 1) * step)
+        if before:
+            before(span)
         np.matmul(a[span], b[span], out=out[span])
+        if after:
+            after(span)
 
     parallel.for_each(piece, -(-B // step))
 
