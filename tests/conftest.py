@@ -10,6 +10,7 @@ from stand_in import kernels, modules
 from minicaffe import backend
 
 BACK_ENDS = "numpy", "stand-in", "cupy"
+_compiled = {}               # (back end, name of a text) -> its compiled functions
 
 
 @contextlib.contextmanager
@@ -21,7 +22,10 @@ def _cupy_or_skip(name):
         with modules.installed():
             yield
         return
-    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    try:
+        import cupy
+    except ImportError:
+        pytest.skip("CuPy is not installed")
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
@@ -38,16 +42,19 @@ def back_end(name):
         yield numpy
         return
     saved = {key: getattr(backend, key) for key in ("_mode", "_device", "_cupy", "_products")}
+    functions = {text: text._functions for text in backend.kernel_texts.values()}
     with _cupy_or_skip(name):
         backend._cupy = backend._products = None
-        backend.set_mode_gpu()
+        for text in functions:
+            text._functions = _compiled.setdefault((name, text.name), {})
         try:
+            backend.set_mode_gpu()
             yield backend.xp()
         finally:
             for key, value in saved.items():
                 setattr(backend, key, value)
-            for text in backend.kernel_texts.values():   # compiled for this CuPy only
-                text._functions.clear()
+            for text, own in functions.items():
+                text._functions = own
 
 
 @pytest.fixture(params=BACK_ENDS)

@@ -6,7 +6,11 @@ import re
 import pytest
 from stand_in import arrays, blas, modules, runtime
 
-cupy = pytest.importorskip("cupy", reason="CuPy is not installed", exc_type=ImportError)
+try:
+    import cupy
+except ImportError:
+    pytest.skip("CuPy is not installed", allow_module_level=True)
+
 STAND_IN = modules.build()
 OURS_ONLY = {"__module__", "__dict__", "__weakref__", "__annotations__", "__firstlineno__",
              "__static_attributes__"}
