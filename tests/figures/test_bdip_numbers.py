@@ -111,11 +111,15 @@ def test_text_step_and_ip2():
     assert [r["ratio"] for r in ratios] == pytest.approx([1.1, 1.1])
 
 
-def test_text_small_nets_compare_with_r_of_the_same_blocks():
+def test_text_small_nets_compare_with_random_matrices():
+    """R of the blocks' shape is drawn as these weights are; R of the whole has no blocks."""
     weights = random_matrix((4, 10, 10), 0.5, np.random.default_rng(0))
-    result = text_small_nets._ip2({"ip2.weights": weights, "ip2.variance": [9.0, weights.var()]})
-    assert result["distance"] < 1e-2                    # R is drawn as the weights were
-    assert result["variance"] == pytest.approx(0.5, rel=0.2)
+    result = text_small_nets._ip2({"ip2.weights": weights, "ip2.variance": [9.0, 0.5]})
+    assert result["variance"] == 0.5 and result["distance_random_blocks"] < 1e-9
+    assert 0.01 < result["distance_random"] < 0.5
+    assert_allclose((result["random"] ** 2).sum(), 0.5 * 400, rtol=0.1)      # as the blocks' sum
+    dense = text_small_nets._ip2({"ip2.weights": weights[0], "ip2.variance": [0.5]})
+    assert dense["distance_random"] == dense["distance_random_blocks"]
 
 
 def test_compression():
