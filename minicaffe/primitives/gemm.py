@@ -68,13 +68,25 @@ def batched_matmul(xp, a, b, out, add=False):
     """
     if xp is not np:
         _gpu_product(xp, a, b, out, add)
-    elif 2 * math.prod(a.shape[1:]) * b.shape[2] > 2 * _FLOPS_PER_PIECE:
+        return
+    work = math.prod(a.shape) * b.shape[2]                    # multiplications
+    if work < _LEAST and len(a) <= 16:
+        _multiply_at_once(a, b, out, add)
+    elif work > len(a) * _FLOPS_PER_PIECE:
         _large_products(a, b, out, add)
-    elif len(a):
+    else:
         _small_products(a, b, out, add)
 
 
 # ---- the CPU's batched products: how they are cut, and what is multiplied at once
+
+def _multiply_at_once(a, b, out, add):
+    if add:
+        product, = scratch_arrays(np, 1, out.shape, out.dtype)
+        np.add(out, np.matmul(a, b, out=product), out=out)
+    else:
+        np.matmul(a, b, out=out)
+
 
 def _large_products(a, b, out, add):
     """Each is a piece, or several where there are few."""
@@ -82,12 +94,7 @@ def _large_products(a, b, out, add):
 
     def piece(i, worker):
         block, part = divmod(i, len(cuts))
-        x, y, z = _cut(a[block], b[block], out[block], cuts[part])
-        if add:
-            product, = scratch_arrays(np, 1, z.shape, z.dtype)
-            z += np.matmul(x, y, out=product)
-        else:
-            np.matmul(x, y, out=z)
+        _multiply_at_once(*_cut(a[block], b[block], out[block], cuts[part]), add)
 
     parallel.for_each(piece, len(a) * len(cuts))
 
@@ -111,8 +118,6 @@ def _way(a, b, out, add):
     work. Measured: best where a group is about 16 wide.
     """
     (B, m, k), n = a.shape, b.shape[2]
-    if B <= 16 and B * m * k * n < _LEAST:
-        return _multiply_rows, 1
     if m >= 4 and not add and m * k * n < _COPIED:
         group = _group_size(B, k, n)
         if group > 1 and _side_by_side(a) and _side_by_side(out):
@@ -176,7 +181,7 @@ def _multiply_rows(a, b, out, add, group):
 
 
 def _multiply(a, b, out, before=None, after=None):
-    """out_i = a_i b_i, in ranges of i, a few a thread; before(range) and after(range) are called too.
+    """out_i = a_i b_i, in ranges of i, a few a thread, between before(range) and after(range).
 
     How many makes no difference to the bits: every product is a call of BLAS of its own.
     """
