@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from minicaffe.backend import to_numpy
 from minicaffe.errors import LayerError
+from minicaffe.fillers import base
 from minicaffe.layers import layer_class
 from minicaffe.proto import caffe_pb2
 from minicaffe.structured.block_diagonal import from_dense, to_dense
@@ -93,8 +94,8 @@ def test_batch_may_change_its_size(xp):
 
 def filled(shape, filler, seed=0, **fields):
     """The layer as set up, its parameters as the fillers left them."""
-    param = caffe_pb2.LayerParameter(name="ip", type="BlockInnerProduct", block_inner_product_param={
-        "weight_filler": filler, **fields})
+    param = caffe_pb2.LayerParameter(name="ip", type="BlockInnerProduct",
+                                     block_inner_product_param={"weight_filler": filler, **fields})
     layer, bottom, top = make(shape, **fields)
     layer = type(layer)(param, "TRAIN", np.float64, np.random.default_rng(seed))
     layer.set_up(bottom, top)
@@ -219,3 +220,41 @@ def test_another_bottom_size():
     bottom[0].reshape(4, 8)
     with pytest.raises(LayerError, match=r"bottom size 8 does not fit weights \(2, 2, 3\)"):
         layer.reshape(bottom, top)
+
+
+@pytest.mark.parametrize("fields", [{"num_output": 12, "num_blocks": 3, "shuffle": "BLOCKS"},
+                                    UNEQUAL])
+def test_what_is_asked_of_the_device(request, xp, fields):
+    if "stand-in" not in request.node.name:
+        pytest.skip("only the stand-in counts")
+    from stand_in.state import counts
+    layer, bottom, top = make((4, 6), xp=xp, dtype=np.float32, **fields)
+    groups = len(layer.layout.groups)
+    for _ in range(2):                                   # the first pass makes buffers
+        counts.reset()
+        layer.forward(bottom, top)
+        layer.backward(top, [True], bottom)
+    assert not (counts.synchronisations or counts.to_device or counts.to_host)
+    shuffles = 3 if layer.shuffle.active else 0          # drawn, applied, undone
+    assert counts.launches == 3 * groups + 2 + shuffles  # products, bias, its gradient
+
+
+def test_masks_that_a_filler_sets(monkeypatch):
+    seen = []
+
+    def filler(blob, param, rng):
+        blob.data[...] = 1 + len(seen)
+        seen.append(blob.shape)
+        if len(seen) != 2:
+            blob.mask = np.arange(blob.size).reshape(blob.shape) % len(seen) == 0
+
+    monkeypatch.setitem(base._registry, "some", filler)
+    layer = filled((2, 6), {"type": "some"}, num_output=9, num_blocks=3)
+    assert seen == [(3, 2)] * 3
+    expected = np.ones((3, 6), bool)
+    expected[2] = np.arange(6) % 3 == 0
+    w = layer.blobs[0]
+    assert_array_equal(w.mask.reshape(3, 6), expected)
+    assert_array_equal(w.data.reshape(3, 6), expected * [[1], [2], [3]])
+    seen[:] = [None]
+    assert filled((2, 2), {"type": "some"}, num_output=3, num_blocks=1).blobs[0].mask is None
