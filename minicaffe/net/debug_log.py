@@ -46,6 +46,13 @@ def log_norms(net):
              "L2 norm = (%g, %g)", data[0], diff[0], data[1], diff[1])
 
 
+def log_update(net):
+    """All parameters after their update, which their diffs hold."""
+    for (name, i), blob in zip(net._learnable.names, net.learnable_params):
+        log.info("    [Update] Layer %s, param %d data: %g; diff: %g", name, i,
+                 mean_abs(blob.data), mean_abs(blob.diff))
+
+
 def _norms(arrays):
     flat = [array.reshape(-1) for array in arrays]
     return (sum(float(abs(a).sum(dtype=np.float64)) for a in flat),

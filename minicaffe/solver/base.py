@@ -11,15 +11,14 @@ from .. import backend
 from ..backend import to_numpy
 from ..errors import SolverError
 from ..net.captured_pass import CapturedPass
-from ..net.debug_log import mean_abs
+from ..net.debug_log import log_update
 from ..net.evaluation import evaluate
 from ..net.seed import default_seed
-from ..primitives.parallel import one_blas_thread
-from ..primitives.update import fused_update
 from ..proto import caffe_pb2, text, upgrade
 from ..registry import Registry
-from . import nets, snapshot
+from . import host, nets, snapshot
 from .device import DeviceSolver
+from .log import log_outputs
 from .losses import Losses
 from .lr_policy import LearningRate
 from .pruning import Pruning
@@ -291,10 +290,10 @@ class Solver:
         if self._on_device:
             self._update_on_gpu(rate)
         else:
-            self._update_on_cpu(rate)
+            host.update(self, rate)
         self.pruning.after_update()
         if net.debug_info:
-            self._log_update()
+            log_update(net)
 
     def correction(self):
         """A factor on the rate of all parameters (Adam has one)."""
@@ -309,62 +308,7 @@ class Solver:
         if p.clip_gradients >= 0 and p.display and self.iter % p.display == 0:
             norm, scale = update.norm_and_factor()
             if scale != 1:
-                self._log_clipping(norm, scale)
-
-    def _update_on_cpu(self, rate):
-        p, net = self.param, self.net
-        scale = self._clip_scale() / p.iter_size
-        count = len(net.learnable_params)
-        with one_blas_thread():
-            for i, (blob, lr, decay) in enumerate(zip(net.learnable_params, net.params_lr,
-                                                      net.params_weight_decay)):
-                rule = self._chunk_rule(rate * lr, p.weight_decay * decay, scale)
-                arrays = [blob.data.reshape(-1), blob.diff.reshape(-1),
-                          *self.history[i::count]]
-                fused_update(rule, arrays, None if blob.mask is None else blob.mask.reshape(-1))
-
-    def _clip_scale(self):
-        """The factor that brings the norm of all gradients down to clip_gradients, if it is above."""
-        limit = self.param.clip_gradients
-        if limit < 0:
-            return 1.0
-        square = 0.0
-        with one_blas_thread():           # or the sum's last bits depend on the number of cores
-            for blob in self.net.learnable_params:
-                flat = blob.diff.reshape(-1)
-                square += float(flat @ flat)
-        norm = math.sqrt(square)
-        if norm <= limit:
-            return 1.0
-        self._log_clipping(norm, limit / norm)
-        return limit / norm
-
-    def _log_clipping(self, norm, scale):
-        """Say that the gradients, of that norm, are made smaller."""
-        log.info("Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale factor %g",
-                 norm, self.param.clip_gradients, scale)
-
-    def _chunk_rule(self, rate, decay, scale):
-        """The rule for one parameter: scale and decay the gradient, then the solver's own rule."""
-        absolute = self.param.regularization_type == "L1"
-        decoupled = self.param.decoupled_weight_decay
-
-        def rule(g, w, *rest):
-            scratch = rest[-1]
-            if scale != 1:
-                g *= scale
-            if decay and not decoupled:
-                if absolute:
-                    np.sign(w, out=scratch)
-                    scratch *= decay
-                else:
-                    np.multiply(w, decay, out=scratch)
-                g += scratch
-            self.rule(g, w, *rest, rate)
-            if decay and decoupled:
-                np.multiply(w, rate * decay, out=scratch)
-                g += scratch
-        return rule
+                host.log_clipping(norm, p.clip_gradients, scale)
 
     def rule(self, g, w, *histories_scratch_rate):
         """Turn the gradient g into the update, in place, and keep the histories (all arrays flat)."""
@@ -397,7 +341,7 @@ class Solver:
             return {}
         if self.param.test_compute_loss:
             log.info("Test loss: %g", score.loss)
-        self._log_outputs("Test", net, score.outputs)
+        log_outputs("Test", net, score.outputs)
         self._report({"iteration": self.iter, "test_net": index, "outputs": score.outputs})
         return score.outputs
 
@@ -410,24 +354,10 @@ class Solver:
                  (self.iter - last_iter) / (lapse or 1), lapse, p.display, loss)
         self._displayed = (self.iter, now)
         outputs = {name: to_numpy(self.net.blobs[name].data) for name in self.net.outputs}
-        self._log_outputs("Train", self.net, outputs)
+        log_outputs("Train", self.net, outputs)
         self._report({"iteration": self.iter, "loss": loss, "outputs": outputs,
                       "lr": self.learning_rate(self.iter)})
-
-    def _log_outputs(self, phase, net, outputs):
-        number, weights = 0, net.blob_loss_weights
-        for name in net.outputs:
-            for value in np.ravel(outputs[name]):
-                loss = f" (* {weights[name]:g} = {weights[name] * value:g} loss)" \
-                    if weights[name] else ""
-                log.info("    %s net output #%d: %s = %g%s", phase, number, name, value, loss)
-                number += 1
 
     def _report(self, event):
         for reporter in self.reporters:
             reporter(event)
-
-    def _log_update(self):
-        for (name, i), blob in zip(self.net._learnable.names, self.net.learnable_params):
-            log.info("    [Update] Layer %s, param %d data: %g; diff: %g", name, i,
-                     mean_abs(blob.data), mean_abs(blob.diff))

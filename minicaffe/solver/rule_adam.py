@@ -21,7 +21,7 @@ class AdamSolver(Solver):
 
     Delta is added to the uncorrected sqrt(v). Source: adam_solver.cpp; Kingma and Ba 2015.
     decoupled_weight_decay: true makes it AdamW (Loshchilov and Hutter, arXiv:1711.05101): g is
-    without decay, and rate * decay * w joins the update (Solver._chunk_rule).
+    without decay, and rate * decay * w joins the update (host.py).
     """
 
     histories = 2
