@@ -42,7 +42,7 @@ def draw(numbers):
     figure = style.new_figure(7.5, 7.5)
     above, below = figure.subplots(2, 1)
     plots.draw_ratios(above, numbers, 5, "cuda-convnet on CIFAR-10")
-    above.margins(x=0.08)
+    above.margins(x=0.08, y=0.3)
     plots.draw_values(below, numbers["spectra"], 5, ratio=True, expected=lambda b: b ** -0.5)
     below.set_title("dotted: 1 / sqrt(b1), as for random matrices", loc="left", fontsize=9)
     return figure

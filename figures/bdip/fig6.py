@@ -75,6 +75,7 @@ def draw(numbers):
         axes.set_yticks(blocks, blocks)
         axes.yaxis.set_minor_locator(NullLocator())
         axes.margins(x=0.08)
+        axes.set_ylim(top=6 * blocks[-1])              # room for the legend
     plots.draw_values(panels[-1], numbers["spectra"], 4, ratio=True)
     panels[-1].set_ylim(0.4, 1.8)
     return figure

@@ -30,7 +30,7 @@ def draw_ratios(axes, numbers, layers, title):
                       fontsize=8, xytext=(4, 0), textcoords="offset points", va="center",
                       bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
     style.iteration_axis(axes)
-    axes.legend(fontsize=8, ncols=2, frameon=False)
+    axes.legend(fontsize=8, ncols=3, loc="upper left", frameon=False)
 
 
 def draw_values(axes, numbers, layers, ratio, expected=None):
