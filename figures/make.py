@@ -34,7 +34,7 @@ def main(argv=None):
     parser.add_argument("--data", metavar="DIR", help="where the data sets are ($MINICAFFE_DATA)")
     parser.add_argument("--out", metavar="DIR", default=results.FOLDER, type=Path,
                         help="where JSON and PNG go (default: figures/results)")
-    parser.add_argument("--gpu", metavar="ID", default="cpu", help="time products on this GPU")
+    parser.add_argument("--gpu", metavar="ID", default="cpu", help="take times, and train, on this GPU")
     parser.add_argument("--finished", action="store_true",
                         help="train nothing: show what the cache holds of the runs")
     args = parser.parse_args(argv)
@@ -44,6 +44,8 @@ def main(argv=None):
         return
     if args.jobs < 1 or not args.names:
         parser.error("--jobs must be at least 1" if args.names else "which figure? see --list")
+    if args.jobs > 1 and args.gpu != "cpu":
+        parser.error("--jobs is for the CPU: on a GPU runs go one after the other")
     if args.data:
         os.environ["MINICAFFE_DATA"] = args.data
     backend.choose(args.gpu)

@@ -79,6 +79,7 @@ def test_results_of_a_larger_scale_stay(places, tmp_path, capsys):
     (["bdip.fig99"], "unknown figure 'bdip.fig99': did you mean 'bdip.fig9'?"),
     ([], "which figure? see --list"),
     (["bdip.fig9", "--jobs", "0"], "--jobs must be at least 1"),
+    (["bdip.fig9", "--jobs", "2", "--gpu", "0"], "on a GPU runs go one after the other"),
     (["bdip.fig7", "--finished"], "bdip.fig7: none of its 7 training runs is done")])
 def test_bad_input(places, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.setenv("MINICAFFE_CACHE", str(tmp_path / "empty"))
