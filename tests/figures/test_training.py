@@ -47,7 +47,7 @@ def run(tmp_path, monkeypatch):
                test_batches=2, train_batches=2, final_train_batches=5)
 
 
-def test_what_is_recorded(run):
+def test_what_is_recorded(run, xp):
     training.obtain([run], say=lambda line: None)
     result = training.load(run)
     assert_array_equal(result["record_iterations"], np.arange(0, 50, 5))
