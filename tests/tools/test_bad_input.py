@@ -3,7 +3,6 @@
 import os
 import re
 
-import lmdb
 import numpy as np
 import pytest
 
@@ -271,7 +270,7 @@ def test_cifar(fails, folder, content, message):
 
 
 def write_lmdb(folder, records):
-    environment = lmdb.open(str(folder / "db"))
+    environment = pytest.importorskip("lmdb").open(str(folder / "db"))
     with environment.begin(write=True) as transaction:
         for i, record in enumerate(records):
             transaction.put(b"%04d" % i, record)
@@ -300,6 +299,7 @@ def test_lmdb_records(fails, folder, records, message):
     (b"not a database at all" * 500, "db(/data.mdb)?: not an LMDB database"), (b"", "db"),
 ])
 def test_lmdb_files(fails, folder, content, message):
+    pytest.importorskip("lmdb")
     edit(folder / "net.prototxt", ("pictures/train", "db"), ("IDX", "LMDB"))
     (folder / "db").mkdir()
     (folder / "db" / "data.mdb").write_bytes(content)
