@@ -4,13 +4,16 @@ import types
 
 import scipy.sparse
 
-from .arrays import apply, ndarray
+from .arrays import apply, asarray, ndarray
 
 
 class CsrMatrix:
-    """csr_matrix((data, indices, indptr), shape): arrays of the device; @ a dense matrix."""
+    """csr_matrix((data, indices, indptr), shape) or csr_matrix(dense), all arrays of the device."""
 
-    def __init__(self, arrays, shape):
+    def __init__(self, arrays, shape=None):
+        if isinstance(arrays, ndarray):
+            shape, matrix = arrays.shape, scipy.sparse.csr_matrix(arrays.get())
+            arrays = [asarray(a) for a in (matrix.data, matrix.indices, matrix.indptr)]
         if not all(isinstance(array, ndarray) for array in arrays):
             raise TypeError("csr_matrix takes arrays of the device")
         self.arrays, self.shape = arrays, shape
