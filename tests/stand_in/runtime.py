@@ -18,7 +18,11 @@ class CUDADriverError(RuntimeError):
 
 
 class OutOfMemoryError(MemoryError):
-    """As cupy.cuda.memory.OutOfMemoryError."""
+    """As cupy.cuda.memory.OutOfMemoryError: made of the bytes asked for and those taken."""
+
+    def __init__(self, size, total, limit=0):
+        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes"
+                         + (f", limit set to: {limit:,} bytes)." if limit else ")."))
 
 
 class Device:
