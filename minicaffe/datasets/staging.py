@@ -1,5 +1,7 @@
 """Room for a batch on its way to the net: plain arrays, or pinned ones that the GPU copies from."""
 
+import weakref
+
 import numpy as np
 
 from .. import backend
@@ -40,6 +42,10 @@ class DeviceStaging:
         self.device = backend.device_id()
         self.stream = backend.new_stream()
         self.sent, self.taken = backend.new_event(), backend.new_event()
+        # the pool may have given memory whose last use the device has yet to come to
+        backend.current_stream().record(self.taken)
+        # and gives it away once these arrays are dropped: not while a copy is on its way
+        weakref.finalize(self, self.stream.synchronize).atexit = False
 
     def fill(self, write, k):
         """Call write(k, arrays), which writes batch k, and start its copy."""

@@ -65,6 +65,9 @@ class Log:
 
             def record(self, event):
                 log.lines.append(f"{name} records {event.name}")
+
+            def synchronize(self):
+                log.lines.append(f"thread waits for {name}")
         return Stream()
 
     def event(self, name):
@@ -112,6 +115,8 @@ class Taker:
 
 def test_streams_wait_for_each_other_and_the_host_for_none(monkeypatch):
     log, staging = logged(monkeypatch)
+    assert log.lines == ["net records taken"]        # the first copy waits for the memory's last use
+    log.lines.clear()
     staging.fill(lambda k, arrays: log.lines.append(f"batch {k}"), 5)
     assert log.lines == ["device 0", "batch 5", "copies waits for taken", "array (2, 3) is copied",
                          "array (2,) is copied", "copies records sent"]
@@ -124,8 +129,16 @@ def test_streams_wait_for_each_other_and_the_host_for_none(monkeypatch):
 def test_pinned_memory_is_not_written_while_it_is_read(monkeypatch):
     log, staging = logged(monkeypatch)
     log.done = False
+    log.lines.clear()
     staging.fill(lambda k, arrays: log.lines.append("written"), 0)
     assert log.lines[:3] == ["device 0", "thread waits for sent", "written"]
+
+
+def test_memory_is_not_given_away_while_a_copy_is_on_its_way(monkeypatch):
+    log, staging = logged(monkeypatch)
+    log.lines.clear()
+    del staging
+    assert log.lines == ["thread waits for copies"]
 
 
 def test_the_copy_is_made_in_the_prefetching_thread(xp):
