@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stand_in import blas
+from stand_in import blas, state
 
 from minicaffe import backend
 from minicaffe.analysis import bench, gpu_bench, gpu_plot, gpu_steps
@@ -55,6 +55,16 @@ def test_products_are_timed_and_drawn(device, tmp_path, monkeypatch):
     assert all(r.speed_up == 1 for r in rows if r.blocks == 1)
     gpu_plot.plot_products(rows, tmp_path / "products.png", "a device")
     assert (tmp_path / "products.png").stat().st_size > 5000
+
+
+def test_what_the_host_needs_for_a_step_holds_no_wait(device):
+    if backend.xp().__version__.endswith("stand-in"):
+        solver = bench.our_solver(bench.CASES["lenet"], mode="GPU")
+        solver.step(3)
+        state.counts.reset()
+        gpu_steps._launch(solver, 2)
+        assert state.counts.launches > 20 and solver.iter == 5
+        assert state.counts.synchronisations == state.counts.to_host == 0
 
 
 def test_steps_are_timed_with_and_without_a_graph(device, monkeypatch):

@@ -165,6 +165,22 @@ def test_data_layers_go_on_beside_the_graph(tmp_path):
         solver.close()
 
 
+def test_a_net_fed_from_memory_is_captured_once(monkeypatch):
+    captures, capture = [], cuda_graph.Recorder.capture
+    monkeypatch.setattr(cuda_graph.Recorder, "capture",
+                        lambda *arguments: captures.append(1) or capture(*arguments))
+    source = layer("data", "MemoryData", top="x label", more="""
+        memory_data_param { batch_size: 4 channels: 1 height: 1 width: 5 }""") \
+        + ip("c", "x") + layer("loss", "SoftmaxWithLoss", "c label")
+    solvers = pair(source, lambda k: {})
+    data = np.random.default_rng(0).normal(size=(12, 1, 1, 5))
+    for solver in solvers:
+        solver.net.set_input_arrays(data, np.arange(12) % 3)
+        solver.step(7)
+    assert_same(*solvers)
+    assert len(captures) == 1
+
+
 # ---- what can't be captured
 
 def test_a_layer_that_uses_the_host():
