@@ -21,13 +21,17 @@ part() {  # part NAME SECONDS COMMAND...: run it within its time, remember wheth
     name=$1 seconds=$2
     shift 2
     echo "== $name"
-    timeout "$seconds" "$@"
+    timeout -s INT -k 10 "$seconds" "$@"      # as by Ctrl-C: pytest still writes what it has
     code=$?
     echo "$name $code" >> "$work/parts"
     [ $code -eq 0 ] || { echo "error: $name ended with status $code" >&2; status=1; }
 }
 
-part tests 210 "$python" -m pytest -p no:cacheprovider -k cupy --junitxml "$work/tests.xml" tests
+several=                                       # processes, where pytest can have them
+"$python" -c 'import xdist' 2> /dev/null && several="-n 6 --dist loadfile"
+# shellcheck disable=SC2086
+part tests 210 "$python" -m pytest -p no:cacheprovider $several -k cupy \
+    --junitxml "$work/tests.xml" tests
 part benchmark 150 "$python" tools/bench.py --gpu 0 --steps 200 --json "$work/bench.json" \
     --plot "$dir/products.png"
 part figures 100 "$python" figures/make.py bdip.fig1 bdip.fig2 bdip.fig3 --gpu 0 --scale full \

@@ -5,6 +5,7 @@ the replay of a CUDA graph, so that the cost of launching from Python is left ou
 it in. Inputs rotate among enough sets to outgrow the second-level cache.
 """
 
+import functools
 import importlib.util
 from typing import NamedTuple
 
@@ -104,13 +105,18 @@ def roofline(what, n, blocks, batch, peak):
     return max(arithmetic, memory), "arithmetic" if arithmetic >= memory else "memory"
 
 
+@functools.lru_cache(_MOST_SETS)
+def _draws(seed):
+    """A million numbers to be repeated: a gigabyte of draws would take longer than all that is timed."""
+    return np.random.default_rng(seed).standard_normal(1_000_003, np.float32)
+
+
 class _Problem:
     """x, w, y and their gradients of one layer, on the device; slices (b, M, n/b) of x are views."""
 
     def __init__(self, n, blocks, batch, seed):
         xp, self.k = backend.xp(), n // blocks
-        # a gigabyte of draws would take longer than all that is timed: they repeat
-        draws = np.random.default_rng(seed).standard_normal(1_000_003, np.float32)
+        draws = _draws(seed)
         shapes = (batch, n), (batch, n), (blocks, self.k, self.k)
         self.blocks, self.batch = blocks, batch
         self.x, self.dy, self.w = (xp.asarray(np.resize(draws, shape)) for shape in shapes)
