@@ -3,7 +3,7 @@
 from .. import pruning
 from ..errors import Error, NetError
 from ..proto import caffe_pb2
-from .surgery import replace_layer
+from .surgery import check_replaceable, replace_layer
 
 _LAYERS = {"OFF_DIAGONAL": ("InnerProduct",), "MAGNITUDE": ("InnerProduct", "Convolution"),
            "NODE": ("InnerProduct", "Convolution")}
@@ -12,13 +12,15 @@ _LAYERS = {"OFF_DIAGONAL": ("InnerProduct",), "MAGNITUDE": ("InnerProduct", "Con
 def method_for(net, message, name):
     """The pruning method that a PruningParameter asks for, on the weights of the layer `name`.
 
-    Raises NetError where the net has no such layer, its type has no such weights, or the message's
-    values don't fit them.
+    Raises NetError where the net has no such layer, its type has no such weights, the message's
+    values don't fit them, or the layer would have to be replaced at the end and can't be.
     """
     layer, method = net.layers[net._index(name)], message.Method.Name(message.method)
     if layer.type not in _LAYERS[method]:
         raise NetError(f"layer '{name}' is of type {layer.type}: {method} prunes "
                        + " and ".join(_LAYERS[method]))
+    if message.method == message.OFF_DIAGONAL:
+        check_replaceable(net, name)
     biases = layer.blobs[1] if len(layer.blobs) > 1 else None
     transposed = layer.type == "InnerProduct" and layer.param.transpose
     try:

@@ -18,7 +18,7 @@ def replace_layer(net, layer_param, arrays):
     """
     index = net._index(layer_param.name)
     old = net.layers[index]
-    _check_not_shared(net, old)
+    check_replaceable(net, old.name)
     bottom, top = net._blobs(net._bottom_names[index]), net._blobs(net._top_names[index])
     shapes = _shapes(top)
     new = layer_class(layer_param.type, old.error)(layer_param, old.phase, net.dtype, old.rng,
@@ -37,7 +37,9 @@ def replace_layer(net, layer_param, arrays):
     return new
 
 
-def _check_not_shared(net, layer):
+def check_replaceable(net, name):
+    """Raise NetError where the layer of that name shares a parameter, by its name."""
+    layer = net.layers[net._index(name)]
     names = {spec.name for spec in layer.layer_param.param if spec.name}
     for other in net.layers:
         both = names.intersection(spec.name for spec in other.layer_param.param)

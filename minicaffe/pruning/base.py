@@ -1,5 +1,7 @@
 """Pruning methods: the registry, the penalty, masks that grow by a schedule."""
 
+import functools
+
 from ..errors import Error
 from ..primitives.elementwise import map_pieces
 from ..registry import Registry
@@ -21,11 +23,13 @@ class Method:
     biases     its Blob of biases, or None
     transposed    whether the outputs are the last axis of the weights, not the first
 
-    Each iteration calls `penalize` between backward pass and update, and `prune(progress, rate)`
-    after the update, with progress f = 1/n, 2/n ... 1 of n iterations; nothing else is remembered
-    from one iteration to the next, so that weights and masks are the whole state.
+    Each iteration calls `penalize(passes)` between the backward passes, whose gradients dw adds up,
+    and the update, and `prune(progress, rate)` after it, with progress f = 1/n, 2/n ... 1 of n
+    iterations; nothing else is remembered from one iteration to the next, so that weights and masks
+    are the whole state.
 
-    penalize:  dw += alpha sign(w) where an entry may go: the gradient of alpha sum |w|
+    penalize:  dw += passes alpha sign(w) where an entry may go: in the mean of the passes the
+               gradient of alpha sum |w|; being in dw, it is clipped with all gradients
     prune:     the mask closes over the units of smallest score, share(f) of all that shall go;
                where it has closed, it stays so
 
@@ -45,8 +49,9 @@ class Method:
         p = self.param
         if p.schedule in (p.CROSSING, p.SOFT):
             raise Error(f"the schedule {p.Schedule.Name(p.schedule)} is of OFF_DIAGONAL alone")
-        if p.HasField("num_blocks"):
-            raise Error("num_blocks is of OFF_DIAGONAL alone")
+        for field in "num_blocks", "weight_power", "lr_power":
+            if p.HasField(field):
+                raise Error(f"{field} is of OFF_DIAGONAL alone")
         if not p.HasField("target"):
             raise Error("a target must be given: how many stay")
         if p.target > self.units:
@@ -90,18 +95,19 @@ class Method:
         """Zero what the mask, changed in place, no longer leaves."""
         blob.data *= blob.mask
 
-    def penalize(self):
-        """Add the gradient of the L1 penalty to the weights' diff."""
-        if self.param.alpha:
+    def penalize(self, passes=1):
+        """Add the gradient of the L1 penalty to the weights' diff, as often as there were passes."""
+        alpha = passes * self.param.alpha
+        if alpha:
             arrays = [self.weights.diff, self.weights.data]
             if self.free is not None:
                 arrays.append(self.free)
-            map_pieces(self.xp, self._add_penalty, *arrays, scratch=1)
+            map_pieces(self.xp, functools.partial(self._add_penalty, alpha), *arrays, scratch=1)
 
-    def _add_penalty(self, dw, w, *free_and_scratch):
+    def _add_penalty(self, alpha, dw, w, *free_and_scratch):
         *free, step = free_and_scratch
         self.xp.sign(w, out=step)
-        step *= self.param.alpha
+        step *= alpha
         for may_go in free:
             step *= may_go
         dw += step

@@ -14,7 +14,7 @@ VARIANCE_BY_FAN = {"xavier", "msra"}          # types of fillers
 class OffDiagonal(Method):
     """Pushes a dense weight matrix (N, K) to b = num_blocks diagonal blocks of (N/b, K/b).
 
-    penalize:  dw += alpha sign(w) off the diagonal blocks: the gradient of Eq. 1,
+    penalize:  dw += passes alpha sign(w) off the diagonal blocks: the gradient of Eq. 1,
                alpha * sum over ij of 1_ij |w_ij|, 1_ij being 1 off the blocks, 0 in them
     prune:     off the blocks, for good, as schedule says:
                LINEAR, CUBIC, AT_END    the share of smallest |w| that base.share gives
@@ -41,10 +41,10 @@ class OffDiagonal(Method):
     def scores(self):
         return self.xp.where(self.free, abs(self.weights.data), self.xp.inf).reshape(-1)
 
-    def penalize(self):
+    def penalize(self, passes=1):
         p = self.param
         if p.schedule != p.SOFT:
-            super().penalize()
+            super().penalize(passes)
         if p.schedule == p.CROSSING:
             self.xp.sign(self.weights.data, out=self.signs)
 

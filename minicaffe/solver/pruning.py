@@ -1,6 +1,7 @@
 """The `pruning` messages of a solver, carried out while it trains."""
 
 import logging
+import math
 from typing import NamedTuple
 
 from ..backend import to_device
@@ -36,6 +37,8 @@ class Pruning:
         self.solver, self.source = solver, source
         self.tasks, self.blocks = [], {}        # blocks: condensed layer -> its number
         for message in solver.param.pruning:
+            if not message.layer:
+                raise solver.error("pruning: which layer? none is named")
             for name in message.layer:
                 self.tasks.append(self._task(message, name))
 
@@ -49,8 +52,9 @@ class Pruning:
         if name in self.solver.net.params and (name, 0) not in self.solver.net._learnable.names:
             raise error(f"pruning of layer '{name}': its weights are another layer's, by `param`: "
                         "prune that one")
-        if message.alpha < 0:
-            raise error(f"pruning of layer '{name}': alpha {message.alpha:g} is negative")
+        if not 0 <= message.alpha < math.inf:
+            raise error(f"pruning of layer '{name}': alpha must be a number from 0 on, not "
+                        f"{message.alpha:g}")
         try:
             method = method_for(self.solver.net, message, name)
         except Error as problem:
@@ -63,7 +67,7 @@ class Pruning:
         """Add the penalties of this iteration to the gradients; the first one opens masks."""
         for task in self._active():
             task.method.start()
-            task.method.penalize()
+            task.method.penalize(self.solver.param.iter_size)
 
     def after_update(self):
         """Close masks by this iteration's share, and condense what is done with it."""

@@ -54,7 +54,9 @@ class Layout:
     def equal(cls, blocks, outputs, inputs):
         """That many equal blocks of an (outputs, inputs) matrix; Error if they don't divide it."""
         for what, size in ("num_output", outputs), ("bottom size", inputs):
-            if blocks < 1 or size < 1 or size % blocks:
+            if size < 1:
+                raise Error(f"{what} {size} must be positive")
+            if blocks < 1 or size % blocks:
                 raise Error(f"{what} {size} is not a multiple of num_blocks {blocks}")
         return cls((outputs // blocks,) * blocks, (inputs // blocks,) * blocks)
 

@@ -203,7 +203,7 @@ def test_shuffle_channels(xp, phase):
     ({"num_output": 8, "num_blocks": 3}, "num_output 8 is not a multiple of num_blocks 3"),
     ({"num_output": 8, "num_blocks": 4}, "bottom size 6 is not a multiple of num_blocks 4"),
     ({"num_output": 6, "num_blocks": 0}, "num_output 6 is not a multiple of num_blocks 0"),
-    ({}, "num_output 0 is not a multiple of num_blocks 1"),
+    ({}, "num_output 0 must be positive"),
     ({"block_input_dim": [3, 3]}, "0 block outputs and 2 block inputs"),
     ({"block_output_dim": [3, 3]}, "2 block outputs and 0 block inputs"),
     ({"block_input_dim": [3, 3], "block_output_dim": [3, 0]}, "a block of 0 outputs"),

@@ -195,6 +195,8 @@ def test_soft_is_the_proximal_step_after_the_update(xp):
     ("OFF_DIAGONAL", {}, "num_output 4 is not a multiple of num_blocks 0"),
     ("OFF_DIAGONAL", {"num_blocks": 2, "target": 1}, "target is of MAGNITUDE and NODE"),
     ("MAGNITUDE", {"target": 2, "num_blocks": 2}, "num_blocks is of OFF_DIAGONAL"),
+    ("NODE", {"target": 2, "lr_power": 0.5}, "lr_power is of OFF_DIAGONAL"),
+    ("NODE", {"target": 2, "weight_power": 0}, "weight_power is of OFF_DIAGONAL"),
     ("NODE", {"target": 2, "schedule": "SOFT"}, "SOFT is of OFF_DIAGONAL"),
     ("MAGNITUDE", {"target": 2, "schedule": "CROSSING"}, "CROSSING is of OFF_DIAGONAL"),
 ])

@@ -180,12 +180,42 @@ def test_removed_weights_stay_zero_under_every_rule(rule, method, target, left):
     (blocks(num_blocks=5), "'a': num_output 4 is not a multiple of num_blocks 5"),
     (blocks(start_iter=6), "start_iter is 6, end_iter 6"),
     (blocks(start_iter=-1), "start_iter is -1"),
-    (blocks(alpha=-1), "alpha -1 is negative"),
+    (blocks(alpha=-1), "alpha must be a number from 0 on, not -1"),
+    (blocks(alpha=float("nan")), "from 0 on, not nan"),
+    (blocks(layer=[]), "which layer"),
     ({"layer": ["a", "a"], "num_blocks": 2, "end_iter": 3}, "'a' is given twice"),
 ])
 def test_messages_that_do_not_fit(message, problem):
     with pytest.raises(SolverError, match=problem):
         make_solver(WIDE, pruning=[message])
+
+
+@pytest.mark.parametrize("method", [{}, {"method": "MAGNITUDE", "num_blocks": None, "target": 5}])
+def test_the_penalty_is_the_same_whatever_iter_size(method):
+    weights = []
+    for iter_size in 1, 4:
+        fields = {"alpha": 0.3, "start_iter": 0, "schedule": "AT_END", **method}
+        message = {name: value for name, value in blocks(**fields).items() if value is not None}
+        solver = make_solver(WIDE, iter_size=iter_size, pruning=[message])
+        first, data = solver.net.layers[0].forward, solver.net.layers[0]
+
+        def forward(bottom, top, forward=first, solver=solver):
+            solver.passes = 0                         # the same batch in every pass
+            forward(bottom, top)
+
+        data.forward = forward
+        solver.step(2)
+        weights.append(arrays(solver)[0])
+    assert_allclose(*weights, rtol=1e-10)
+
+
+def test_a_layer_that_cannot_be_condensed_at_the_end_is_refused_at_the_start():
+    shared = "param { name: 'w' }"
+    source = "name: 'tied' " + inputs(x=(4, 6), label=(4,)) + ip("a", "x", 6, more=shared) \
+        + ip("b", "a", 6, more=shared) + ip("c", "b") + LOSS
+    with pytest.raises(SolverError, match="'a' can't be replaced: it shares .* 'w' with layer 'b'"):
+        make_solver(source, pruning=[blocks("a")])
+    make_solver(source, pruning=[blocks("a", method="MAGNITUDE", num_blocks=None, target=3)])
 
 
 def test_the_sharing_layer_is_not_the_one_to_prune():

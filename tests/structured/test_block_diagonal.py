@@ -57,6 +57,8 @@ def test_sizes_that_do_not_fit():
         Layout.equal(8, 500, 800)
     with pytest.raises(Error, match="bottom size 800 is not a multiple of num_blocks 3"):
         Layout.equal(3, 300, 800)
+    with pytest.raises(Error, match="bottom size 0 must be positive"):
+        Layout.equal(1, 500, 0)
     with pytest.raises(Error, match="num_output 500 is not a multiple of num_blocks 0"):
         Layout.equal(0, 500, 800)
     with pytest.raises(Error, match="2 block outputs and 1 block inputs"):
