@@ -102,7 +102,8 @@ class Method:
             arrays = [self.weights.diff, self.weights.data]
             if self.free is not None:
                 arrays.append(self.free)
-            map_pieces(self.xp, functools.partial(self._add_penalty, alpha), *arrays, scratch=1)
+            add = functools.partial(self._add_penalty, alpha)
+            map_pieces(self.xp, add, *arrays, scratch=1)
 
     def _add_penalty(self, alpha, dw, w, *free_and_scratch):
         *free, step = free_and_scratch
