@@ -107,7 +107,7 @@ def roofline(what, n, blocks, batch, peak):
 
 @functools.lru_cache(_MOST_SETS)
 def _draws(seed):
-    """A million numbers, to be repeated: a gigabyte of draws takes longer than all that is timed."""
+    """A million numbers, to be repeated: a gigabyte of draws takes longer than what is timed."""
     return np.random.default_rng(seed).standard_normal(1_000_003, np.float32)
 
 
@@ -161,7 +161,7 @@ def _csr_seconds(problem, rounds, most=1 << 24):
     columns = xp.arange(n).reshape(blocks, 1, k) + xp.zeros((1, k, 1), int)
     matrix = sparse.csr_matrix((problem.w.reshape(-1), columns.reshape(-1),
                                 xp.arange(n + 1) * k), shape=(n, n))
-    return host_seconds([lambda: matrix @ problem.x.T], rounds)    # column-major, as cuSPARSE has it
+    return host_seconds([lambda: matrix @ problem.x.T], rounds)    # column-major: no copy is made
 
 
 def _torch_seconds(problems, what, rounds):

@@ -61,7 +61,7 @@ class CapturedPass:
         self.recorder.run(self._pass)
         try:
             self.graph = self.recorder.capture(self._pass)
-        except (Error, RuntimeError, *device_errors()) as problem:     # RuntimeError: CuPy's refusal
+        except (Error, RuntimeError, *device_errors()) as problem:    # CuPy refuses by RuntimeError
             text = problem if isinstance(problem, Error) else explain(problem)
             raise NetError(f"the net can't be captured as a CUDA graph: {text}; train without "
                            "--cuda-graph") from problem
