@@ -73,9 +73,10 @@ class TestKernels:
         with pytest.raises(IndexError, match="scale wrote beyond an array of 7992 bytes"):
             TEXT("scale", x.dtype, 1000, x, cupy.empty(999), 1.0, 1000)
 
-    def test_an_address_that_is_none(self, cupy, x):
+    def test_an_address_that_is_none(self, cupy, x, monkeypatch):
+        monkeypatch.setattr(kernels, "address", lambda host: 0)
         with pytest.raises(RuntimeError, match="scale: an address outside all memory"):
-            TEXT("scale", x.dtype, 1000, None, x, 1.0, 1000)
+            TEXT("scale", x.dtype, 1000, x, x, 1.0, 1000)
 
     def test_reading_beyond_the_end_gives_nan(self, cupy, x):
         y = cupy.empty(1001)
@@ -87,6 +88,7 @@ class TestKernels:
         (lambda a: [*a[:2], 1, a[3]], "factor: a float is wanted"),
         (lambda a: [*a[:3], 1.0], "n: .*int32.* is wanted, not 1.0"),
         (lambda a: [a[0].get(), *a[1:]], "x: an array of the device is wanted"),
+        (lambda a: [None, *a[1:]], "x: an array of the device is wanted"),
         (lambda a: [a[0].astype("f"), *a[1:]], "x: double[*] is wanted, not an array of float32"),
         (lambda a: [a[0].reshape(10, 100).T, *a[1:]], "x: the array is not contiguous")])
     def test_wrong_arguments(self, cupy, x, change, message):

@@ -73,9 +73,7 @@ class Parameter:
         return ctypes.c_double(value)
 
     def _address(self, value):
-        if value is None:
-            return ctypes.c_void_p(0)
-        if not isinstance(value, ndarray):
+        if not isinstance(value, ndarray):      # nor None, of which CuPy makes no null pointer
             raise TypeError(f"{self.name}: an array of the device is wanted, not {type(value)}")
         if value.dtype.char not in _POINTERS[self.kind]:
             raise TypeError(f"{self.name}: {self.kind}* is wanted, not an array of {value.dtype}")
