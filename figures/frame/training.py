@@ -6,6 +6,8 @@ import fcntl
 import multiprocessing
 import os
 import re
+import signal
+import threading
 import time
 
 import numpy as np
@@ -35,8 +37,9 @@ def load(run):
 def obtain(runs, jobs=1, say=print):
     """Train whatever of `runs` isn't in the cache.
 
-    With several jobs each run has a process and one thread of its own. Interrupted, even by
-    kill -9, the same call goes on from the last snapshots and ends in the same bits.
+    With several jobs each run has a process and one thread of its own; an error in one, or Ctrl-C,
+    ends all of them. Interrupted, even by kill -9, the same call goes on from the last snapshots and
+    ends in the same bits.
     """
     missing = [run for run in {run.key: run for run in runs}.values() if load(run) is None]
     if not missing:
@@ -48,10 +51,25 @@ def obtain(runs, jobs=1, say=print):
         return
     os.environ.update(_THREADS)                  # for the processes that start now
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(jobs, context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(jobs, context, _end_with_parent) as pool:
         waiting = {pool.submit(train, run): run for run in missing}
-        for done in concurrent.futures.as_completed(waiting):
-            say(f"{waiting[done].name}: {done.result() / 60:.1f} minutes")
+        try:
+            for done in concurrent.futures.as_completed(waiting):
+                say(f"{waiting[done].name}: {done.result() / 60:.1f} minutes")
+        except BaseException:             # the pool would go through all that waits before it ends
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def _end_with_parent():
+    """Let this process of a pool leave Ctrl-C to its parent, and not outlive it."""
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def train(run):

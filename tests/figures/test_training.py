@@ -1,6 +1,7 @@
 """Cached runs: their keys, what they record, going on after a kill in the same bits."""
 
 import dataclasses
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -140,6 +141,59 @@ def test_side_by_side(run):
     training.obtain(runs, jobs=2, say=said.append)
     first, second = map(training.load, runs)
     assert len(said) == 3 and (first["ip1.weights"] != second["ip1.weights"]).any()
+
+
+def several(run, count=4):
+    """Runs that would take hours."""
+    endless = SOLVER.replace("45", "40000000")
+    return [dataclasses.replace(run, seed=seed, solver=endless) for seed in range(count)]
+
+
+def begun(runs):
+    """Wait for the first snapshots of two of the runs."""
+    deadline = time.monotonic() + 60
+    while sum(bool(list(run.folder.glob("state_*.npz"))) for run in runs) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_free(run):
+    """Whether no process trains that run."""
+    with open(run.folder / "lock") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def begin_side_by_side(runs):
+    process = multiprocessing.get_context("spawn").Process(target=training.obtain, args=(runs, 2))
+    process.start()
+    begun(runs)
+    return process
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_side_by_side_ends_with_the_call(run, how):
+    """All runs end, and those that wait for a process don't begin."""
+    runs = several(run)
+    process = begin_side_by_side(runs)
+    os.kill(process.pid, how)
+    process.join(20)
+    assert process.exitcode not in (None, 0)
+    deadline = time.monotonic() + 20
+    while not all(map(is_free, (r for r in runs if r.folder.exists()))):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert sum(r.folder.exists() for r in runs) == 2
+
+
+def test_an_error_in_one_run_ends_those_beside_it(run):
+    runs = several(run)
+    unfit = dataclasses.replace(runs[0], net=run.net.replace("num_blocks: 2", "num_blocks: 4"))
+    with pytest.raises(Error, match="num_output 6 is not a multiple of num_blocks 4"):
+        training.obtain([*runs[1:], unfit][::-1], jobs=2, say=lambda line: None)
 
 
 def test_key_depends_on_what_matters(run, tmp_path):
