@@ -38,7 +38,7 @@ class Blob:
     def __init__(self, shape=(), dtype=np.float32):
         self.xp = backend.xp()
         self.dtype = np.dtype(dtype)
-        self.shape = None                       # not yet
+        self.shape = ()
         self._data = self._diff = None          # flat buffers, at least self.size long
         self._data_view = self._diff_view = None
         self._mask = self._lender = None        # _lender: the blob whose data, and mask, this one uses
@@ -56,9 +56,8 @@ class Blob:
         if self.xp is not np and math.prod(shape) > _MOST_ON_GPU:
             raise Error(f"a blob of shape {shape} has more than {_MOST_ON_GPU} values, the most "
                         "that the GPU back end (and Caffe) can count")
-        if shape == self.shape:
-            return                                  # the arrays stay the same objects, too
-        self._mask = self._lender = None
+        if shape != self.shape:
+            self._mask = self._lender = None
         self.shape, self.size = shape, math.prod(shape)
         self._data_view = self._diff_view = None
 

@@ -105,14 +105,6 @@ def test_diff_takes_no_memory_before_it_is_asked_for():
     assert not blob.diff.any() and blob._diff is not None
 
 
-def test_the_shape_that_it_has_changes_nothing():
-    blob = filled(2, 3)
-    data, diff = blob.data, blob.diff
-    blob.mask = data > 2
-    blob.reshape(2, 3)
-    assert blob.data is data and blob.diff is diff and blob.mask.sum() == 4
-
-
 def test_a_smaller_shape_keeps_the_memory():
     blob = filled(4, 3)
     memory = blob.data

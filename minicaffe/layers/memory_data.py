@@ -55,8 +55,9 @@ class MemoryData(Layer):
         self.arrays, self.position = (data, labels.reshape(-1)), 0
 
     def reshape(self, bottom, top):
-        top[0].reshape(self.shape)
-        top[1].reshape(self.shape[:1])
+        for blob, shape in zip(top, (self.shape, self.shape[:1])):
+            if blob.shape != shape:             # else its arrays stay: a CUDA graph looks at that
+                blob.reshape(shape)
 
     def forward(self, bottom, top):
         if self.arrays is None:

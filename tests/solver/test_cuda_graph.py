@@ -181,6 +181,19 @@ def test_a_net_fed_from_memory_is_captured_once(monkeypatch):
     assert len(captures) == 1
 
 
+def test_buffers_that_a_reshape_makes_anew_are_captured_anew(monkeypatch):
+    captures, capture = [], cuda_graph.Recorder.capture
+    monkeypatch.setattr(cuda_graph.Recorder, "capture",
+                        lambda *arguments: captures.append(1) or capture(*arguments))
+    solvers = pair(NOISY, small_batches)
+    for solver in solvers:
+        solver.step(5)
+        solver.net.reshape()                         # of the same shapes, but other buffers
+        solver.step(3)
+    assert_same(*solvers)
+    assert len(captures) == 2
+
+
 # ---- what can't be captured
 
 def test_a_layer_that_uses_the_host():
