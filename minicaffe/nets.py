@@ -26,7 +26,7 @@ def with_blocks(net, blocks, shuffle="NONE"):
     """A copy of a NetParameter whose InnerProduct layers have so many diagonal blocks, by order.
 
     blocks      a number for each InnerProduct layer; 1 leaves it as it is
-    shuffle     of the block diagonal ones: NONE, BLOCKS or CHANNELS
+    shuffle     of the block diagonal ones: NONE, BLOCKS, CHANNELS or FIXED_BLOCKS
     Blocks are added to the net's name: "LeNet (100,10)-BD4". Raises Error where there are more or
     fewer numbers than layers, and for transposed weights.
     """
@@ -40,26 +40,28 @@ def with_blocks(net, blocks, shuffle="NONE"):
         count = sum(layer.type in LEARNING for layer in result.layer)
         result.name = f"{net.name} {net_name(blocks, count)}".strip()
     for layer, number in zip(layers, blocks):
-        if number != 1:
-            _make_block_diagonal(layer, number, shuffle)
+        if number == 1:
+            continue
+        if layer.inner_product_param.transpose:
+            raise Error(f"layer '{layer.name}': transposed weights can't be made block diagonal")
+        layer.CopyFrom(block_diagonal(layer, number))
+        if shuffle != "NONE":
+            param = layer.block_inner_product_param
+            param.shuffle = param.Shuffle.Value(shuffle)
     return result
 
 
-def _make_block_diagonal(layer, blocks, shuffle):
-    old, new = layer.inner_product_param, layer.block_inner_product_param
-    if old.transpose:
-        raise Error(f"layer '{layer.name}': transposed weights can't be made block diagonal")
-    new.num_output, new.num_blocks = old.num_output, blocks
-    for field in "bias_term", "axis":
-        if old.HasField(field):
-            setattr(new, field, getattr(old, field))
-    for field in "weight_filler", "bias_filler":
-        if old.HasField(field):
-            getattr(new, field).CopyFrom(getattr(old, field))
-    if shuffle != "NONE":
-        new.shuffle = new.Shuffle.Value(shuffle)
-    layer.type = "BlockInnerProduct"
-    layer.ClearField("inner_product_param")
+def block_diagonal(layer, num_blocks):
+    """The LayerParameter of a BlockInnerProduct like an InnerProduct's, without weights."""
+    new, old = caffe_pb2.LayerParameter(), layer.inner_product_param
+    new.CopyFrom(layer)
+    new.type = "BlockInnerProduct"
+    new.ClearField("inner_product_param")
+    new.ClearField("blobs")
+    fields = {field.name: value for field, value in old.ListFields() if field.name != "transpose"}
+    new.block_inner_product_param.MergeFrom(
+        caffe_pb2.BlockInnerProductParameter(num_blocks=num_blocks, **fields))
+    return new
 
 
 def lenet(blocks=(1, 1), shuffle="NONE"):

@@ -51,8 +51,8 @@ def pruning_message(args):
             "blocks": ("OFF_DIAGONAL", "num_blocks")}
     (method, field), number = next((names, getattr(args, option)) for option, names in kind.items()
                                    if getattr(args, option) is not None)
-    if number < 1:
-        raise Error(f"{number} is too few to be left: at least 1")
+    if not 1 <= number < 2**32:
+        raise Error(f"{number} can't be left: at least 1, at most what there is")
     return caffe_pb2.PruningParameter(layer=args.layer, method=method, **{field: number})
 
 

@@ -2,6 +2,7 @@
 
 from .. import pruning
 from ..errors import Error, NetError
+from ..nets import block_diagonal
 from ..proto import caffe_pb2
 from .surgery import check_replaceable, replace_layer
 
@@ -47,23 +48,11 @@ def condense(net, method, name):
     layer = net.layers[net._index(name)]
     weights = layer.blobs[0]
     arrays = [method.condense(weights.data), *(blob.data for blob in layer.blobs[1:])]
-    new = replace_layer(net, condensed_param(layer.layer_param, method.param.num_blocks), arrays)
+    param = block_diagonal(layer.layer_param, method.param.num_blocks)
+    new = replace_layer(net, param, arrays)
     mask = method.condense(weights.mask)
     if not mask.all():                           # its filler gave the dense layer a mask already
         new.blobs[0].mask = mask
-
-
-def condensed_param(layer_param, num_blocks):
-    """The LayerParameter of a BlockInnerProduct in the place of an InnerProduct's."""
-    new, old = caffe_pb2.LayerParameter(), layer_param.inner_product_param
-    new.CopyFrom(layer_param)
-    new.type = "BlockInnerProduct"
-    new.ClearField("inner_product_param")
-    new.ClearField("blobs")
-    fields = {field.name: value for field, value in old.ListFields() if field.name != "transpose"}
-    new.block_inner_product_param.MergeFrom(
-        caffe_pb2.BlockInnerProductParameter(num_blocks=num_blocks, **fields))
-    return new
 
 
 def condensed_net(net_param, num_blocks):
@@ -72,5 +61,5 @@ def condensed_net(net_param, num_blocks):
     new.CopyFrom(net_param)
     for layer in new.layer:
         if layer.name in num_blocks and layer.type == "InnerProduct":
-            layer.CopyFrom(condensed_param(layer, num_blocks[layer.name]))
+            layer.CopyFrom(block_diagonal(layer, num_blocks[layer.name]))
     return new

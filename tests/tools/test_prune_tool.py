@@ -58,7 +58,8 @@ def test_blocks(run_tool, trained):
     (["--layer", "conv", "--blocks", "3"], "'conv' is of type Convolution: OFF_DIAGONAL prunes"),
     (["--layer", "ip", "--blocks", "2"], "num_output 3 is not a multiple of num_blocks 2"),
     (["--layer", "ip", "--weights-left", "109"], "target 109 is more than the 108"),
-    (["--layer", "ip", "--weights-left", "0"], "0 is too few to be left"),
+    (["--layer", "ip", "--weights-left", "0"], "0 can't be left"),
+    (["--layer", "ip", "--weights-left", "99999999999"], "99999999999 can't be left"),
     (["--layer", "ip"], "one of the arguments --weights-left --outputs-left --blocks is required"),
 ])
 def test_what_cannot_be_pruned(run_tool, trained, folder, options, message):
