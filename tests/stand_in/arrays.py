@@ -6,7 +6,7 @@ import operator
 import numpy as np
 
 from . import state
-from .state import Memory, counts, launch, refuse_in_graph, synchronise
+from .state import Memory, counts, launch, refuse_copy_in_graph, synchronise
 
 _SCALARS = (bool, int, float, complex, np.generic)
 _DTYPES = "?bhilqBHILQefdFD"
@@ -75,7 +75,7 @@ class ndarray:
     # ---- host reads
 
     def get(self, stream=None, order="C", out=None, blocking=True):
-        refuse_in_graph("a copy to the host")
+        refuse_copy_in_graph("D2H")
         counts.to_host += 1
         if blocking:
             synchronise("a copy to the host")
@@ -85,6 +85,7 @@ class ndarray:
         return out
 
     def item(self):
+        refuse_copy_in_graph("D2H")
         counts.to_host += 1
         synchronise("a number read by the host")
         return self._host.item()
@@ -127,7 +128,7 @@ class ndarray:
             raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {arr.shape}")
         if not (self.flags.c_contiguous or self.flags.f_contiguous):
             raise RuntimeError("Cannot set to non-contiguous array")
-        refuse_in_graph("a copy of a host array")
+        refuse_copy_in_graph("H2D")
         counts.to_device += 1
         self._host[...] = arr
 
@@ -430,7 +431,7 @@ def asarray(a, dtype=None, order=None, *, copy=None, blocking=False):
     if isinstance(a, (list, tuple)) and any(_devices((a,))):
         parts = [asarray(part, dtype) for part in a]
         return apply("array", lambda *rows: np.stack(rows), tuple(parts))
-    refuse_in_graph("a copy of a host array")
+    refuse_copy_in_graph("H2D")
     host = np.asarray(a, dtype)
     _check_dtype(host.dtype)
     counts.to_device += 1

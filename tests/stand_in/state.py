@@ -96,6 +96,12 @@ def refuse_in_graph(what):
                            f"stream is capturing ({what})")
 
 
+def refuse_copy_in_graph(direction):
+    """CuPy does so before it asks CUDA, by a plain RuntimeError."""
+    if graph.current is not None:
+        raise RuntimeError(f"the current stream is capturing, so {direction} transfers are disallowed")
+
+
 def refuse_product_in_graph():
     """CuPy's functions do so before they call cuBLAS, which would not: see blas.Library."""
     if graph.current is not None:
