@@ -39,8 +39,9 @@ def main(argv=None):
                         help="train nothing: show what the cache holds of the runs")
     args = parser.parse_args(argv)
     if args.list:
+        width = max(map(len, names()))
         for name in names():
-            print(f"{name:12} {results.title(module(name))}")
+            print(f"{name:{width}}  {results.title(module(name))}")
         return
     if args.jobs < 1 or not args.names:
         parser.error("--jobs must be at least 1" if args.names else "which figure? see --list")

@@ -83,6 +83,8 @@ def draw_variances_and_values(numbers, family, title):
                    label=f"({member['blocks']},1)-BD{family.layers}")
     style.log_axis(above, [value for member in numbers["members"] for value in member["variance"]])
     style.iteration_axis(above)
-    above.legend(fontsize=8, ncols=2, frameon=False)
+    low, high = above.get_ylim()
+    above.set_ylim(low, high * (high / low) ** 0.3)               # room for the legend
+    above.legend(fontsize=8, ncols=4, loc="upper left", frameon=False)
     draw_values(below, numbers["spectra"], family.layers, ratio=False)
     return figure

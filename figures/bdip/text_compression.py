@@ -49,6 +49,6 @@ def draw(numbers):
                       f"{net['dense']:,}", (net["blocks"], y - 0.2), fontsize=8, va="center",
                       xytext=(4, 0), textcoords="offset points")
     axes.set_xscale("log")
-    axes.set_xlim(left=100)
+    axes.set_xlim(100, 4e6)                        # room for the words
     axes.set_yticks(range(len(numbers["nets"])), [net["net"] for net in reversed(numbers["nets"])])
     return figure

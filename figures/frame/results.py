@@ -33,7 +33,8 @@ def write(name, module, scale, numbers, runs, notes, folder=FOLDER):
     result = {"figure": name, "title": title(module), "scale": scale, "notes": notes,
               "machine": machine(), "comparison": rows, "numbers": numbers,
               "runs": [{"name": run.name, "key": run.key, "seed": run.seed,
-                        "iterations": run.iterations} for run in runs]}
+                        "iterations": run.iterations, "solver": run.solver.splitlines()}
+                       for run in runs]}
     figure = module.draw(numbers)
     figure.supxlabel("\n".join(notes), fontsize=8, color=plot_style.GREY)
     plot_style.save(figure, path.with_suffix(".png"))

@@ -64,6 +64,7 @@ def test_smoke(places, capsys, name):
     assert result["machine"]["processor"]
     runs = make.module(name).runs("smoke")
     assert [run["name"] for run in result["runs"]] == [run.name for run in runs]
+    assert all(any("base_lr" in line for line in run["solver"]) for run in result["runs"])
     if runs:
         assert any("scale smoke:" in note for note in result["notes"])
 
@@ -89,7 +90,10 @@ def test_bad_input(places, tmp_path, monkeypatch, capsys, arguments, message):
 
 def test_list(capsys):
     assert cli.run(make.main, ["--list"]) == 0
-    assert "bdip.table1  Table 1: test accuracy" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == make.names()
+    column, = {line.index(results.title(make.module(line.split()[0]))) for line in lines}
+    assert lines[0][:column].rstrip() == "bdip.fig1"
 
 
 def test_finished_shows_what_is_there(places, capsys, monkeypatch):
