@@ -45,13 +45,12 @@ class DeviceStaging:
         # the pool may have given memory whose last use the device has yet to come to
         backend.current_stream().record(self.taken)
         # and gives it away once these arrays are dropped: not while a copy is on its way
-        weakref.finalize(self, self.stream.synchronize).atexit = False
+        weakref.finalize(self, _wait_for, self.sent).atexit = False
 
     def fill(self, write, k):
         """Call write(k, arrays), which writes batch k, and start its copy."""
         backend.use_device(self.device)         # a thread begins with the first one
-        if not self.sent.done:
-            self.sent.synchronize()
+        _wait_for(self.sent)
         write(k, self.arrays)
         self.stream.wait_event(self.taken)
         for source, target in zip(self.arrays, self.on_device):
@@ -64,3 +63,9 @@ class DeviceStaging:
         for blob, array in zip(blobs, self.on_device):
             blob.data = array
         backend.current_stream().record(self.taken)
+
+
+def _wait_for(event):
+    """Let the calling thread sleep until the event is done."""
+    if not event.done:
+        event.synchronize()
