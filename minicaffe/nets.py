@@ -44,15 +44,18 @@ def with_blocks(net, blocks, shuffle="NONE"):
             continue
         if layer.inner_product_param.transpose:
             raise Error(f"layer '{layer.name}': transposed weights can't be made block diagonal")
-        layer.CopyFrom(block_diagonal(layer, number))
+        layer.CopyFrom(block_diagonal(layer, num_blocks=number))
         if shuffle != "NONE":
             param = layer.block_inner_product_param
             param.shuffle = param.Shuffle.Value(shuffle)
     return result
 
 
-def block_diagonal(layer, num_blocks):
-    """The LayerParameter of a BlockInnerProduct like an InnerProduct's, without weights."""
+def block_diagonal(layer, **blocks):
+    """The LayerParameter of a BlockInnerProduct like an InnerProduct's, without weights.
+
+    blocks: the fields that say what its blocks are, num_blocks or the two lists of sizes.
+    """
     new, old = caffe_pb2.LayerParameter(), layer.inner_product_param
     new.CopyFrom(layer)
     new.type = "BlockInnerProduct"
@@ -60,7 +63,7 @@ def block_diagonal(layer, num_blocks):
     new.ClearField("blobs")
     fields = {field.name: value for field, value in old.ListFields() if field.name != "transpose"}
     new.block_inner_product_param.MergeFrom(
-        caffe_pb2.BlockInnerProductParameter(num_blocks=num_blocks, **fields))
+        caffe_pb2.BlockInnerProductParameter(**blocks, **fields))
     return new
 
 

@@ -39,7 +39,7 @@ def main(argv=None):
     for name in args.layer:
         print(f"{name}: {left(net, name)} of {before[name]} weights are left")
     if args.blocks is not None:
-        blocks = dict.fromkeys(args.layer, args.blocks)
+        blocks = dict.fromkeys(args.layer, {"num_blocks": args.blocks})
         text.write(condensed_net(source[0], blocks), f"{args.out}.prototxt")
     net.save(f"{args.out}.caffemodel")
     net.close()

@@ -48,18 +48,18 @@ def condense(net, method, name):
     layer = net.layers[net._index(name)]
     weights = layer.blobs[0]
     arrays = [method.condense(weights.data), *(blob.data for blob in layer.blobs[1:])]
-    param = block_diagonal(layer.layer_param, method.param.num_blocks)
+    param = block_diagonal(layer.layer_param, **method.blocks)
     new = replace_layer(net, param, arrays)
     mask = method.condense(weights.mask)
     if not mask.all():                           # its filler gave the dense layer a mask already
         new.blobs[0].mask = mask
 
 
-def condensed_net(net_param, num_blocks):
-    """The NetParameter of the condensed net; num_blocks: layer name -> blocks."""
+def condensed_net(net_param, blocks):
+    """The NetParameter of the condensed net; blocks: layer name -> fields of its blocks."""
     new = caffe_pb2.NetParameter()
     new.CopyFrom(net_param)
     for layer in new.layer:
-        if layer.name in num_blocks and layer.type == "InnerProduct":
-            layer.CopyFrom(block_diagonal(layer, num_blocks[layer.name]))
+        if layer.name in blocks and layer.type == "InnerProduct":
+            layer.CopyFrom(block_diagonal(layer, **blocks[layer.name]))
     return new

@@ -49,9 +49,10 @@ class Method:
         p = self.param
         if p.schedule in (p.CROSSING, p.SOFT):
             raise Error(f"the schedule {p.Schedule.Name(p.schedule)} is of OFF_DIAGONAL alone")
-        for field in "num_blocks", "weight_power", "lr_power":
-            if p.HasField(field):
-                raise Error(f"{field} is of OFF_DIAGONAL alone")
+        own = {"num_blocks", "block_input_dim", "block_output_dim", "weight_power", "lr_power"}
+        for field, _ in p.ListFields():
+            if field.name in own:
+                raise Error(f"{field.name} is of OFF_DIAGONAL alone")
         if not p.HasField("target"):
             raise Error("a target must be given: how many stay")
         if p.target > self.units:
@@ -96,7 +97,7 @@ class Method:
         blob.data *= blob.mask
 
     def penalize(self, passes=1):
-        """Add the gradient of the L1 penalty to the weights' diff, as often as there were passes."""
+        """Add the gradient of the L1 penalty to the weights' diff, so many passes being in it."""
         alpha = passes * self.param.alpha
         if alpha:
             arrays = [self.weights.diff, self.weights.data]

@@ -14,6 +14,7 @@ VARIANCE_BY_FAN = {"xavier", "msra"}          # types of fillers
 class OffDiagonal(Method):
     """Pushes a dense weight matrix (N, K) to b = num_blocks diagonal blocks of (N/b, K/b).
 
+    Or to blocks (N_i, K_i) of the sizes block_output_dim and block_input_dim.
     penalize:  dw += passes alpha sign(w) off the diagonal blocks: the gradient of Eq. 1,
                alpha * sum over ij of 1_ij |w_ij|, 1_ij being 1 off the blocks, 0 in them
     prune:     off the blocks, for good, as schedule says:
@@ -29,10 +30,30 @@ class OffDiagonal(Method):
         if self.param.HasField("target"):
             raise Error("target is of MAGNITUDE and NODE, OFF_DIAGONAL keeps num_blocks blocks")
         shape = self.weights.shape[::-1] if self.transposed else self.weights.shape
-        self.layout = Layout.equal(self.param.num_blocks, *shape)
+        self.layout = self._layout(shape)
         free = ~diagonal_mask(self.layout)
         self.free = to_device(np.ascontiguousarray(free.T if self.transposed else free))
         self.signs = self.xp.empty(self.weights.shape, self.weights.dtype)
+
+    def _layout(self, shape):
+        p = self.param
+        if not (p.block_input_dim or p.block_output_dim):
+            return Layout.equal(p.num_blocks, *shape)
+        if p.HasField("num_blocks"):
+            raise Error("num_blocks is for equal blocks, block_input_dim and block_output_dim for "
+                        "others: give one of them")
+        layout = Layout(p.block_output_dim, p.block_input_dim)
+        if layout.shape != shape:
+            raise Error(f"block_output_dim and block_input_dim add up to {layout.shape}, the "
+                        f"weights are {shape}")
+        return layout
+
+    @property
+    def blocks(self):
+        """The fields of a block_inner_product_param that say what the blocks are."""
+        if self.param.num_blocks:
+            return {"num_blocks": self.param.num_blocks}
+        return {"block_input_dim": self.layout.inputs, "block_output_dim": self.layout.outputs}
 
     @property
     def keep(self):
@@ -67,17 +88,24 @@ class OffDiagonal(Method):
         self.apply_mask(self.weights)
 
     def rescale(self, filler):
-        """Multiply the weights by b^weight_power.
+        """Multiply each block by (K / K_i)^weight_power; of equal ones by b^weight_power.
 
         Where weight_power isn't given it is 1/2 if the filler's type makes variances of 1 / fan, so
-        that the kept weights get the variance that a block, of fan-in K/b, begins with; else 0.
+        that the kept weights get the variance that a block, of fan-in K_i, begins with; else 0.
         """
         p = self.param
         usual = 0.5 if filler in VARIANCE_BY_FAN else 0.0
-        self.weights.data *= p.num_blocks ** (p.weight_power if p.HasField("weight_power") else usual)
+        power = p.weight_power if p.HasField("weight_power") else usual
+        w, K = self.weights.data, self.layout.shape[1]
+        for block in self.layout.diagonal(w.T if self.transposed else w):
+            block *= (K / block.shape[1]) ** power
 
     def condense(self, array):
-        """The diagonal blocks (b, N/b, K/b) of an array of the weights' shape, as NumPy array."""
+        """The diagonal blocks of an array of the weights' shape, as NumPy array.
+
+        As a BlockInnerProduct stores them: (b, N/b, K/b), flat where the sizes are given.
+        """
         dense = to_numpy(array).reshape(self.weights.shape)
         blocks = from_dense(dense.T if self.transposed else dense, self.layout)
-        return blocks.reshape(self.param.num_blocks, *self.layout.groups[0][1:3])
+        b = self.param.num_blocks
+        return blocks.reshape(b, *self.layout.groups[0][1:3]) if b else blocks

@@ -35,7 +35,7 @@ class Pruning:
     def __init__(self, solver, source):
         """source: the NetParameter that the training net comes from."""
         self.solver, self.source = solver, source
-        self.tasks, self.blocks = [], {}        # blocks: condensed layer -> its number
+        self.tasks, self.blocks = [], {}        # blocks: condensed layer -> fields
         for message in solver.param.pruning:
             if not message.layer:
                 raise solver.error("pruning: which layer? none is named")
@@ -123,6 +123,6 @@ class Pruning:
             solver.history[i] = to_device(method.condense(solver.history[i]).reshape(-1))
         for net in solver.test_nets:
             net.share_with(solver.net)
-        self.blocks[name] = method.param.num_blocks
-        solver.net.params_lr[k] *= self.blocks[name] ** method.param.lr_power
-        log.info("Layer %s has become a BlockInnerProduct of %d blocks", name, self.blocks[name])
+        self.blocks[name], b = method.blocks, len(method.layout.inputs)
+        solver.net.params_lr[k] *= b ** method.param.lr_power
+        log.info("Layer %s has become a BlockInnerProduct of %d blocks", name, b)

@@ -148,6 +148,26 @@ def test_condensed_blocks(xp, transposed):
     assert_array_equal(flat, blocks)
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_unequal_blocks(xp, transposed):
+    m = make("OFF_DIAGONAL", (6, 4) if transposed else (4, 6), transposed=transposed,
+             block_output_dim=[3, 1], block_input_dim=[2, 4], weight_power=1, alpha=0.5)
+    w = values(m.weights).T if transposed else values(m.weights)
+    off = np.ones((4, 6), bool)
+    off[:3, :2] = off[3:, 2:] = False
+    m.penalize()
+    dw = to_numpy(m.weights.diff)
+    assert_array_equal(dw.T if transposed else dw, 0.5 * np.sign(w) * off)
+    m.prune(0.5, 0.1)
+    assert np.count_nonzero(values(m.weights)) == 24 - 7          # half of the 14 off the blocks
+    m.prune(1.0, 0.1)
+    left = values(m.weights)
+    assert_array_equal(left.T if transposed else left, np.where(off, 0, w))
+    m.rescale("gaussian")                                 # by 6 / 2 and 6 / 4
+    expected = [*3 * w[:3, :2].ravel(), *1.5 * w[3, 2:]]
+    assert_allclose(m.condense(m.weights.data), expected, rtol=1e-14)
+
+
 def test_linear_takes_the_smallest_off_the_blocks(xp):
     m = make("OFF_DIAGONAL", (4, 6), num_blocks=2)
     before, off = values(m.weights), off_diagonal((4, 6), 2)
@@ -194,6 +214,12 @@ def test_soft_is_the_proximal_step_after_the_update(xp):
     ("OFF_DIAGONAL", {"num_blocks": 3}, "num_output 4 is not a multiple of num_blocks 3"),
     ("OFF_DIAGONAL", {}, "num_output 4 is not a multiple of num_blocks 0"),
     ("OFF_DIAGONAL", {"num_blocks": 2, "target": 1}, "target is of MAGNITUDE and NODE"),
+    ("OFF_DIAGONAL", {"num_blocks": 2, "block_input_dim": [3, 3], "block_output_dim": [2, 2]},
+     "give one of them"),
+    ("OFF_DIAGONAL", {"block_input_dim": [3, 4], "block_output_dim": [2, 2]},
+     r"add up to \(4, 7\), the weights are \(4, 6\)"),
+    ("OFF_DIAGONAL", {"block_input_dim": [6]}, "0 block outputs and 1 block inputs"),
+    ("NODE", {"target": 2, "block_input_dim": [6]}, "block_input_dim is of OFF_DIAGONAL"),
     ("MAGNITUDE", {"target": 2, "num_blocks": 2}, "num_blocks is of OFF_DIAGONAL"),
     ("NODE", {"target": 2, "lr_power": 0.5}, "lr_power is of OFF_DIAGONAL"),
     ("NODE", {"target": 2, "weight_power": 0}, "weight_power is of OFF_DIAGONAL"),
@@ -210,6 +236,6 @@ def test_parameters_that_do_not_fit(method, fields, message):
     ("gaussian", {"weight_power": 1.5}, 8)])
 def test_kept_weights_are_rescaled_as_fillers_would(xp, filler, fields, factor):
     m = make("OFF_DIAGONAL", (8, 12), num_blocks=4, **fields)
-    before = values(m.weights)
+    before = m.condense(m.weights.data).copy()
     m.rescale(filler)
-    assert_allclose(values(m.weights), factor * before, rtol=1e-14)
+    assert_allclose(m.condense(m.weights.data), factor * before, rtol=1e-14)

@@ -23,6 +23,7 @@ MESSAGES = {
     "OFF_DIAGONAL": {"num_blocks": 2, "alpha": 0.01, "weight_power": 0.5, "lr_power": 0.5},
     "CROSSING": {"num_blocks": 2, "alpha": 0.3, "schedule": "CROSSING"},
     "SOFT": {"num_blocks": 2, "alpha": 0.3, "schedule": "SOFT"},
+    "UNEQUAL": {"block_input_dim": [3, 5], "block_output_dim": [4, 2], "alpha": 0.01},
     "MAGNITUDE": {"method": "MAGNITUDE", "target": 10, "alpha": 0.01},
     "NODE": {"method": "NODE", "target": 2},
 }
