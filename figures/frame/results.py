@@ -11,6 +11,7 @@ from minicaffe import backend
 from minicaffe.analysis import bench, plot_style
 from minicaffe.errors import Error
 from minicaffe.files import atomic_write
+from minicaffe.primitives.parallel import num_threads
 
 from .runs import ARITHMETIC
 
@@ -59,8 +60,8 @@ def machine():
     import scipy
 
     return {**bench.machine(), "scipy": scipy.__version__, "system": platform.system(),
-            "mode": backend.mode(), "processor": processor(), "arithmetic": ARITHMETIC,
-            "minicaffe": minicaffe.__version__}
+            "mode": backend.mode(), "processor": processor(), "threads": num_threads,
+            "arithmetic": ARITHMETIC, "minicaffe": minicaffe.__version__}
 
 
 def processor():

@@ -9,6 +9,8 @@ import re
 import signal
 import threading
 import time
+import zipfile
+import zlib
 
 import numpy as np
 
@@ -26,12 +28,15 @@ _THREADS = {"MINICAFFE_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_
 
 
 def load(run):
-    """The arrays of a finished run by name (see Recording), or None."""
+    """The arrays of a finished run by name (see Recording), or None; Error if they are damaged."""
     path = run.folder / "result.npz"
     if not path.is_file():
         return None
-    with np.load(path) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    try:
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
+        raise Error(f"{path}: is damaged; without it '{run.name}' is trained anew") from problem
 
 
 def obtain(runs, jobs=1, say=print):

@@ -61,7 +61,7 @@ def test_smoke(places, capsys, name):
     assert all(row["here"] is not None for row in result["comparison"]) or name == "bdip.fig5"
     for row in result["comparison"]:
         assert row["what"] in printed
-    assert result["machine"]["processor"]
+    assert result["machine"]["processor"] and result["machine"]["threads"] >= 1
     runs = make.module(name).runs("smoke")
     assert [run["name"] for run in result["runs"]] == [run.name for run in runs]
     assert all(any("base_lr" in line for line in run["solver"]) for run in result["runs"])

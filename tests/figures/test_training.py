@@ -135,6 +135,15 @@ def test_a_state_without_its_rows_is_not_gone_on_from(run):
     assert "from iteration 0" in (run.folder / "log.txt").read_text()
 
 
+@pytest.mark.parametrize("keep", [0, 10, 2000])
+def test_damaged_results(run, keep):
+    training.train(run)
+    path = run.folder / "result.npz"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(Error, match="result.npz: is damaged; without it 'a run' is trained anew"):
+        training.obtain([run])
+
+
 def test_side_by_side(run):
     runs = [run, dataclasses.replace(run, name="b", seed=4)]
     said = []
