@@ -59,6 +59,9 @@ class Pruning:
             method = method_for(self.solver.net, message, name)
         except Error as problem:
             raise error(str(problem)) from problem
+        if 0 < self.solver.param.max_iter < end:
+            log.warning("Pruning of layer %s ends after iteration %d: at max_iter %d it will not be "
+                        "complete", name, end, self.solver.param.max_iter)
         masks = [(blob, None if blob.mask is None else blob.mask.copy())
                  for blob in self.solver.net.params[name]]
         return Task(name, start, end, method, message.method == message.OFF_DIAGONAL, masks)

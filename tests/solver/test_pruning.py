@@ -218,6 +218,13 @@ def test_a_layer_that_cannot_be_condensed_at_the_end_is_refused_at_the_start():
     make_solver(source, pruning=[blocks("a", method="MAGNITUDE", num_blocks=None, target=3)])
 
 
+@pytest.mark.parametrize("max_iter, said", [(0, False), (5, True), (6, False)])
+def test_a_phase_longer_than_the_training_is_warned_of(max_iter, said, caplog):
+    make_solver(WIDE, pruning=[blocks()], max_iter=max_iter)
+    warned = "Pruning of layer a ends after iteration 6: at max_iter 5 it will not be complete"
+    assert (warned in caplog.text) == said
+
+
 def test_the_sharing_layer_is_not_the_one_to_prune():
     shared = "param { name: 'w' }"
     source = "name: 'tied' " + inputs(x=(4, 6), label=(4,)) + ip("a", "x", 6, more=shared) \
