@@ -37,7 +37,7 @@ class TestScale:
         expected = to_numpy(bottom[0].data) * spread(to_numpy(layer.blobs[0].data), axis)
         if bias:
             expected = expected + spread(to_numpy(layer.blobs[1].data), axis)
-        assert_allclose(to_numpy(top[0].data), expected, rtol=1e-14)
+        assert_allclose(to_numpy(top[0].data), expected, rtol=1e-14, atol=1e-14)
 
     @pytest.mark.parametrize("in_place", [False, True])
     def test_gradient(self, xp, fields, shape, axis, bias, in_place):
@@ -52,7 +52,7 @@ class TestScale:
         layer.forward(bottom, top)
         shift = spread(to_numpy(layer.blobs[0].data), axis) if bias else 0
         assert_allclose(to_numpy(top[0].data), to_numpy(bottom[0].data)
-                        * spread(to_numpy(bottom[1].data), axis) + shift, rtol=1e-14)
+                        * spread(to_numpy(bottom[1].data), axis) + shift, rtol=1e-14, atol=1e-14)
 
     def test_bias_layer(self, xp, fields, shape, axis, bias):
         shapes = [SHAPE, shape] if bias else SHAPE
