@@ -34,7 +34,7 @@ def main(argv=None):
     parser.add_argument("--data", metavar="DIR", help="where the data sets are ($MINICAFFE_DATA)")
     parser.add_argument("--out", metavar="DIR", default=results.FOLDER, type=Path,
                         help="where JSON and PNG go (default: figures/results)")
-    parser.add_argument("--gpu", metavar="ID", default="cpu", help="take times and train on this GPU")
+    parser.add_argument("--gpu", metavar="ID", default="cpu", help="time and train on this GPU")
     parser.add_argument("--finished", action="store_true",
                         help="train nothing: show what the cache holds of the runs")
     args = parser.parse_args(argv)

@@ -6,6 +6,7 @@ training. Make: python figures/make.py bdip.fig1 --scale full (minutes; add --gp
 
 from minicaffe.analysis import plot_style as style
 from minicaffe.backend import mode
+from minicaffe.primitives import parallel
 
 from ..frame.results import processor
 from ..frame.timing import TimedLayer, in_turns
@@ -20,8 +21,9 @@ def runs(scale):
 
 
 def notes(scale):
-    device = "a GPU" if mode() == "gpu" else "the CPU"
-    return [f"times on {device} ({processor()}); the paper's are on an NVIDIA P100"]
+    threads = f", {parallel.num_threads} thread{'s' * (parallel.num_threads > 1)}"
+    device = f"a GPU ({processor()})" if mode() == "gpu" else f"the CPU ({processor()}{threads})"
+    return [f"times on {device}; the paper's are on an NVIDIA P100"]
 
 
 def measure(scale, load):

@@ -33,7 +33,9 @@ def makers(data):
     if data != "MNIST":
         dense, *others = (functools.partial(make, data=data) for make in (
             convnet, pruned.convnet_ip, pruned.convnet_traditional))
-    shuffled = functools.partial(dense, shuffle="BLOCKS")
+    # cuda-convnet's random sparse convolution, which the paper names, draws its connections once; a
+    # new order each pass leaves LeNet (100,10)-BD4 at 77 %
+    shuffled = functools.partial(dense, shuffle="FIXED_BLOCKS")
     return {"dense": dense, **dict(zip(METHODS, (dense, shuffled, *others)))}
 
 

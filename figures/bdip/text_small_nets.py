@@ -39,11 +39,11 @@ def measure(scale, load):
 
 
 def _ip2(arrays):
-    """Final variance of ip2, its singular values beside those of two random matrices, and distances.
+    """Final variance of ip2, its singular values, those of two random matrices, and distances.
 
-    random: R, as large as the whole matrix and of its variance, 1/b of that of the b blocks. The paper
-    gives R the variance of the blocks, but its numbers are those of this R. random_blocks: as many
-    blocks, of their variance.
+    random: R, as large as the whole matrix and of its variance, 1/b of that of the b blocks. The
+    paper gives R the variance of the blocks, but its numbers are those of this R. random_blocks: as
+    many blocks, of their variance.
     """
     weights, variance = arrays["ip2.weights"], arrays["ip2.variance"][-1]
     b, n, k = weights.shape if weights.ndim == 3 else (1, *weights.shape)

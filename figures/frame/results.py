@@ -29,8 +29,9 @@ def write(name, module, scale, numbers, runs, notes, folder=FOLDER):
     check_scale(path, scale)
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers = json.loads(json.dumps(numbers, default=_plain))     # what is drawn is what is saved
-    rows = [{"what": what, "paper": paper, "here": _plain(here), "difference": _plain(apart(paper, here))}
-            for what, paper, here in module.compare(numbers)]
+    compared = module.compare(numbers)
+    rows = [{"what": what, "paper": paper, "here": _plain(here),
+             "difference": _plain(apart(paper, here))} for what, paper, here in compared]
     result = {"figure": name, "title": title(module), "scale": scale, "notes": notes,
               "machine": machine(), "comparison": rows, "numbers": numbers,
               "runs": [{"name": run.name, "key": run.key, "seed": run.seed,

@@ -14,10 +14,11 @@ SHORTEST = 0.004                  # seconds a single measurement lasts at least,
 
 
 def in_turns(calls, rounds):
-    """{name: median seconds of a call}, of `calls` {name: function}, each measured `rounds` times.
+    """{name: seconds of a call} of `calls` {name: function}: the shortest of `rounds` measurements.
 
-    Two calls go ahead uncounted; the device is waited for at the end of each measurement. Threads
-    are minicaffe's, as many as in training, and not those of BLAS.
+    The shortest is the one that nothing else on the machine got into. Two calls go ahead uncounted;
+    the device is waited for at the end of each measurement. Threads are minicaffe's, as many as in
+    training, and not those of BLAS.
     """
     repeats, times = {}, {name: [] for name in calls}
     with one_blas_thread():
@@ -27,7 +28,7 @@ def in_turns(calls, rounds):
         for _ in range(rounds):
             for name, call in calls.items():
                 times[name].append(_measure(call, repeats[name]))
-    return {name: float(np.median(values)) for name, values in times.items()}
+    return {name: min(values) for name, values in times.items()}
 
 
 def _measure(call, repeats):

@@ -43,8 +43,8 @@ def obtain(runs, jobs=1, say=print):
     """Train whatever of `runs` isn't in the cache.
 
     With several jobs each run has a process and one thread of its own; an error in one, or Ctrl-C,
-    ends all of them. Interrupted, even by kill -9, the same call goes on from the last snapshots and
-    ends in the same bits.
+    ends all of them. Interrupted, even by kill -9, the same call goes on from the last snapshots
+    and ends in the same bits.
     """
     missing = [run for run in {run.key: run for run in runs}.values() if load(run) is None]
     if not missing:
