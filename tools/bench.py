@@ -69,9 +69,15 @@ def gpu(args, names):
     if sizes:
         print(f"{'microseconds':14}{'n':>7}{'blocks':>8}{'block':>10}{'dense':>10}{'torch.bmm':>11}"
               f"{'CSR':>10}   speed-up (roofline)   share of the bound")
-        peak, rows = gpu_bench.products(sizes, args.rounds, report=_print_product)
+        peak, rows = gpu_bench.ceilings(), []
+        try:
+            for row in gpu_bench.products(peak, sizes, args.rounds):
+                _print_product(row)
+                rows.append(row)
+        except KeyboardInterrupt:                   # what was measured is worth keeping
+            result["interrupted"] = True
         result.update(ceilings=peak._asdict(), products_us=[row._asdict() for row in rows])
-        if args.plot:
+        if args.plot and rows:
             gpu_plot.plot_products(rows, args.plot, backend.device_name())
     return result
 

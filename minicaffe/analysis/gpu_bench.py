@@ -64,18 +64,18 @@ def ceilings():
 
 # ---- block diagonal products
 
-def products(sizes=SIZES, rounds=7, batch=BATCH, report=lambda row: None):
-    """(Ceilings, [Row]) for b = 1, 4, 16 .. and n/4, forward and the three products of training."""
-    peak, rows = ceilings(), []
+def products(peak, sizes=SIZES, rounds=7, batch=BATCH):
+    """Rows for b = 1, 4, 16 .. and n/4, forward and the three products of training, as measured.
+
+    peak    the device's Ceilings
+    """
     for n in sizes:
         dense = {}
         for blocks in _block_numbers(n):
             times = _times(n, blocks, batch, rounds)
             dense = dense or {what: side["block"] for what, side in times.items()}
             for what, sides in times.items():
-                rows.append(_row(what, n, blocks, batch, sides, dense[what], peak))
-                report(rows[-1])
-    return peak, rows
+                yield _row(what, n, blocks, batch, sides, dense[what], peak)
 
 
 def _block_numbers(n):
@@ -166,7 +166,7 @@ def _csr_seconds(problem, rounds, most=1 << 24):
 
 def _torch_seconds(problems, what, rounds):
     """Seconds of the same products by torch.bmm on the same memory, as a CUDA graph."""
-    if importlib.util.find_spec("torch") is None:
+    if not has_torch():
         return None
     import torch
 
@@ -225,6 +225,11 @@ def _between_events(stream, run, replays):
     end.record(stream)
     end.synchronize()
     return cuda.get_elapsed_time(start, end) / 1e3 / replays
+
+
+def has_torch():
+    """Whether PyTorch is installed."""
+    return importlib.util.find_spec("torch") is not None
 
 
 def torch_seconds(calls, rounds, replays=5):

@@ -1,7 +1,6 @@
 """Time of whole training steps on the GPU, here and in PyTorch, each also as a CUDA graph."""
 
 import functools
-import importlib.util
 import time
 from typing import NamedTuple
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from .. import backend
 from . import bench
-from .gpu_bench import torch_captured
+from .gpu_bench import has_torch, torch_captured
 
 _WARM_UP = 10                # steps: kernels compiled, algorithms chosen, the graph captured
 _AHEAD = 10                  # steps that the host launches with no wait: the queue holds some 1000
@@ -66,7 +65,7 @@ def _sides(case, folder):
     eager = bench.our_solver(case, folder, **options)
     sides = {"eager": eager.step,
              "graph": bench.our_solver(case, folder, cuda_graph=True, **options).step}
-    if importlib.util.find_spec("torch"):
+    if has_torch():
         sides.update(_torch_sides(case, folder))
     return eager, sides
 

@@ -7,6 +7,7 @@ belong to the recording.
 
 import contextlib
 import ctypes
+import weakref
 
 from .. import backend
 from ..errors import BackendError
@@ -67,6 +68,7 @@ class Products:
         self.handle = ctypes.c_void_p()
         self._functions = {}
         self._call("cublasCreate_v2", ctypes.byref(self.handle))
+        weakref.finalize(self, self.library.cublasDestroy_v2, self.handle).atexit = False
         new = int(cupy.cuda.Device(backend.device_id()).compute_capability) >= 90
         self.workspace = cupy.empty(_WORKSPACE[new], "u1")
         self._call("cublasSetMathMode", self.handle, 3 if backend.tf32_wanted() else 0)

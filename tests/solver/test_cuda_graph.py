@@ -250,6 +250,17 @@ def test_a_status_of_the_library_is_an_error(xp, monkeypatch):
         products.use(caffe.backend.new_stream())
 
 
+def test_a_handle_is_given_back(xp, monkeypatch):
+    if not xp.__version__.endswith("stand-in"):
+        pytest.skip("only the stand-in counts")
+    library = blas.Library()
+    monkeypatch.setattr(cuda_graph, "load_library", lambda: library)
+    products = cuda_graph.Products(xp)
+    assert library.handles == 1
+    del products
+    assert library.handles == 0
+
+
 def test_arguments_have_the_library_s_types():
     """int for sizes, 64 bits for addresses and strides: what ctypes would else make of an int."""
     recorded = {}

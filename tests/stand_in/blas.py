@@ -103,10 +103,15 @@ class Library:
     """libcublas as ctypes sees it, also while a graph is captured: each function returns a status, 0 for success."""
 
     def __init__(self):
-        self.streams, self.workspaces = [], []
+        self.streams, self.workspaces, self.handles = [], [], 0
 
     def cublasCreate_v2(self, handle):
         handle._obj.value = 1
+        self.handles += 1
+        return 0
+
+    def cublasDestroy_v2(self, handle):
+        self.handles -= 1
         return 0
 
     def cublasSetStream_v2(self, handle, stream):
