@@ -1,6 +1,7 @@
 """What is committed in figures/results: whole, in figures/README.md, frank about its scale."""
 
 import json
+import re
 
 import pytest
 
@@ -22,4 +23,4 @@ def test_result(path):
 def test_every_picture_is_in_the_readme():
     text = (results.FOLDER.parent / "README.md").read_text()
     pictures = {f"results/{path.name}" for path in results.FOLDER.glob("*.png")}
-    assert pictures == {part.split(")")[0] for part in text.split("](")[1:]}
+    assert pictures == set(re.findall(r"!\[[^]]*\]\(([^)]*)\)", text))

@@ -176,8 +176,14 @@ def is_free(run):
     return True
 
 
+def interruptible(runs):
+    """Train as a program in the foreground does; one begun in the background ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    training.obtain(runs, 2)
+
+
 def begin_side_by_side(runs):
-    process = multiprocessing.get_context("spawn").Process(target=training.obtain, args=(runs, 2))
+    process = multiprocessing.get_context("spawn").Process(target=interruptible, args=(runs,))
     process.start()
     begun(runs)
     return process
