@@ -18,10 +18,10 @@ from ..proto import caffe_pb2, text, upgrade
 from ..registry import Registry
 from . import host, nets, snapshot
 from .device import DeviceSolver
-from .log import log_outputs
 from .losses import Losses
 from .lr_policy import LearningRate
 from .pruning import Pruning
+from .report import log_outputs
 
 log = logging.getLogger("minicaffe")
 _registry = Registry("solver type")

@@ -46,17 +46,6 @@ def log_to_stderr():
     log.setLevel(logging.INFO)
 
 
-def log_outputs(phase, net, outputs):
-    """A line for each number of a net's outputs {name: array}, with its share of the loss."""
-    number, weights = 0, net.blob_loss_weights
-    for name in net.outputs:
-        for value in np.ravel(outputs[name]):
-            loss = f" (* {weights[name]:g} = {weights[name] * value:g} loss)" \
-                if weights[name] else ""
-            log.info("    %s net output #%d: %s = %g%s", phase, number, name, value, loss)
-            number += 1
-
-
 class Progress:
     """A progress bar over the solver's iterations, with the time left, if stderr is a terminal."""
 
