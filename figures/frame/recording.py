@@ -49,6 +49,11 @@ class Recording:
             said.append(f"{name} accuracy {100 * accuracy:.2f} %, loss {loss:.4f}")
         return ", ".join(said)
 
+    def is_best(self):
+        """Whether the last test's loss is the lowest since the start, which doesn't count."""
+        losses = self.rows["test_loss"][1:]
+        return bool(losses) and losses[-1] < np.fmin.reduce(losses[:-1], initial=np.inf)
+
     def measure(self):
         """Variances and singular values at this iteration."""
         self._add("record_iterations", self.solver.iter)

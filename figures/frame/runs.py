@@ -18,7 +18,7 @@ from minicaffe.proto import caffe_pb2, text
 # part of every key; goes up when a change of the package alters what a training run computes
 ARITHMETIC = 1
 # fields that came later: part of a key where they differ from their default, as if that were new
-LATER = ("isometry", "begin", "keep_weights", "history")
+LATER = ("isometry", "begin", "keep_weights", "history", "keep_best")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Run:
     begin           the Run from whose final weights this one begins, or None
     keep_weights    the final weights of all layers are kept, for runs that begin from them
     history         layers whose weights are kept of every `record`, the start and the end
+    keep_best       the weights of all layers are kept of the lowest test loss after the start
     """
 
     name: str
@@ -55,6 +56,7 @@ class Run:
     begin: "Run" = None
     keep_weights: bool = False
     history: tuple = ()
+    keep_best: bool = False
 
     def net_param(self):
         """The net as a NetParameter, without its name, which changes nothing."""
@@ -105,6 +107,11 @@ class Run:
     def final_weights(self):
         """The file of keep_weights."""
         return self.folder / "final.caffemodel"
+
+    @property
+    def best_weights(self):
+        """The file of keep_best."""
+        return self.folder / "best.caffemodel"
 
 
 def cache_folder():

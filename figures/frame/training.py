@@ -116,6 +116,8 @@ def _train(run, log):
             if solver.iter % run.test == 0 or solver.iter == run.iterations:
                 seconds = time.monotonic() - start
                 log(f"iteration {solver.iter}, {seconds:.0f} s: {recording.test()}")
+                if run.keep_best and recording.is_best():
+                    solver.net.save(str(run.best_weights))
             if solver.iter == run.iterations:
                 break
             due = min(n - solver.iter % n for n in (run.record, run.test, SNAPSHOT))

@@ -14,6 +14,7 @@ from minicaffe.proto import text
 from ..frame.runs import Run, data_layers, training_text
 
 RECORDS = 4                                # moments after the start whose weights are kept
+TEST = 1000                                # iterations between two tests, at most
 SMOKE_BATCH = 4
 EVALUATION_BATCH = 500
 
@@ -38,9 +39,9 @@ ONE = (1,)
 MEMBERS = {
     "lenet_300_100": Member("LeNet-300-100", None, {"smoke": 2, "quick": 5000, "full": 50000},
                             {"smoke": ONE, "quick": (1, 2), "full": (1, 2, 3, 4, 5)}),
-    "conv2": Member("Conv-2", "conv1_2", {"smoke": 2, "quick": 400, "full": 10000},
+    "conv2": Member("Conv-2", "conv1_2", {"smoke": 2, "quick": 400, "full": 8000},
                     {"smoke": ONE, "quick": ONE, "full": (1, 2)}),
-    "conv6": Member("Conv-6", "conv3_2", {"smoke": 2, "quick": 150, "full": 3500},
+    "conv6": Member("Conv-6", "conv3_2", {"smoke": 2, "quick": 150, "full": 4000},
                     {"smoke": ONE, "quick": ONE, "full": (1, 2)}),
     "vgg19": Member("VGG19", "conv5_4", {"smoke": 2, "quick": 0, "full": 0},
                     {"smoke": ONE, "quick": (), "full": ()})}
@@ -77,7 +78,7 @@ def notes_for(*names):
 
 
 def run(name, scale, seed=1, resampled=()):
-    """The Run of a net, whose final weights are kept.
+    """The Run of a net, whose weights are kept of the end and of the lowest loss on the test set.
 
     resampled: layers that draw other initial weights, all else being as in the run without: they
     have other names, from which their random numbers come.
@@ -94,8 +95,9 @@ def run(name, scale, seed=1, resampled=()):
     tests = SOURCES[TRAINING[name].data].test_size // TEST_BATCH
     return Run(f"{MEMBERS[name].title}, seed {seed}{what}", text.to_text(net),
                training_text(nets.redundancy_solver(name, "", count)), seed, layers=(),
-               record=-(-count // RECORDS), test=-(-count // RECORDS),
-               test_batches=1 if small else tests, keep_weights=True, history=history)
+               record=-(-count // RECORDS), test=min(TEST, -(-count // RECORDS)),
+               test_batches=1 if small else tests, keep_weights=True, history=history,
+               keep_best=True)
 
 
 def runs_of(*names):
@@ -138,12 +140,16 @@ def set_test_batch(net, size):
 
 @contextlib.contextmanager
 def trained_net(trained, scale):
-    """(the TEST net of a Run with its final weights, batches in its test set)."""
+    """(the TEST net of a Run with its weights of the lowest loss, batches in its test set).
+
+    Report, Section 3.1: what is pruned are the weights of the lowest validation loss; here the test
+    set stands for the validation set, which the report doesn't describe.
+    """
     param, batches = trained.net_param(), 1
     if scale != "smoke":
         set_test_batch(param, EVALUATION_BATCH)
         batches = 10000 // EVALUATION_BATCH
     net = Net(param, "TEST")
     with contextlib.closing(net):
-        net.copy_from(str(trained.final_weights))
+        net.copy_from(str(trained.best_weights))
         yield net, batches

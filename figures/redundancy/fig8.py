@@ -14,6 +14,7 @@ from minicaffe.analysis.redundancy import (elbow, rank_projection, residuals, un
                                            update_projection)
 from minicaffe.analysis.spectra import singular_values
 from minicaffe.analysis.unit_outputs import accuracies_with
+from minicaffe.backend import to_numpy
 
 from .common import MEMBERS, done, notes_for, runs_of, trained_net
 
@@ -32,11 +33,12 @@ def measure(scale, load):
 
 def _member(name, run, arrays, scale):
     """Shares of the norm kept (%), and points of accuracy lost, by rank."""
-    start, W = (arrays[f"{LAYER}.history"][i] for i in (0, -1))
-    ranks = [k for k in RANKS if k < len(W)] if scale != "smoke" else [RANK]
-    weights = [W, *(rank_projection(W, k) for k in ranks),
-               *(update_projection(W, start, k) for k in ranks)]
+    start = arrays[f"{LAYER}.history"][0]
+    ranks = [k for k in RANKS if k < len(start)] if scale != "smoke" else [RANK]
     with trained_net(run, scale) as (net, batches):
+        W = to_numpy(net.params[LAYER][0].data).copy()
+        weights = [W, *(rank_projection(W, k) for k in ranks),
+                   *(update_projection(W, start, k) for k in ranks)]
         accuracy = 100 * accuracies_with(net, LAYER, weights, batches)
     lost = accuracy[0] - accuracy[1:]
     return {"title": MEMBERS[name].title, "seed": run.seed, "ranks": ranks, "accuracy": accuracy[0],

@@ -10,7 +10,7 @@ import numpy as np
 
 from minicaffe.analysis import plot_style as style
 from minicaffe.analysis.cluster_angles import angles_beside_untrained
-from minicaffe.analysis.redundancy import removable_units, repeated_units
+from minicaffe.analysis.redundancy import removable_units, repeated_units, unit_rows
 from minicaffe.analysis.unit_outputs import unit_outputs
 from minicaffe.analysis.unit_removal import RemovalCurve
 
@@ -29,9 +29,9 @@ def measure(scale, load):
 
 
 def _layer(name, run, arrays, scale):
-    history = moments(arrays, LAYER)
-    start, W = history[0], history[-1]
+    start = moments(arrays, LAYER)[0]
     with trained_net(run, scale) as (net, batches):
+        W = unit_rows(net.params[LAYER][0].data)
         outputs = unit_outputs(net, LAYER, batches)[:SAMPLES]
         losses = RemovalCurve(net, LAYER, batches).losses()
     angles = angles_beside_untrained(W, start, CLUSTERS, np.random.default_rng(1))

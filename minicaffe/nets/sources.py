@@ -43,15 +43,18 @@ SOURCES = {
 
 
 def add_data(net, source, side, batch_size, augment):
-    """The Data layers of a net of pictures of side x side, of the Source of that name; returns it.
+    """The Data layers of a net of pictures of side x side, of a Source or the one of that name.
+
+    Returns the Source.
 
     augment: in TRAIN the square is cut out at one of 9 x 9 places, drawn at random, and half of
     the pictures are mirrored: for pictures of 32 x 32 and that side, a crop after padding by 4.
     Else, and in TEST, it is the picture's middle, or the picture with a border around it.
     """
-    if source not in SOURCES:
-        raise Error(unknown("data", source, SOURCES))
-    source = SOURCES[source]
+    if not isinstance(source, Source):
+        if source not in SOURCES:
+            raise Error(unknown("data", source, SOURCES))
+        source = SOURCES[source]
     for phase, batch in ("TRAIN", batch_size), ("TEST", TEST_BATCH):
         train = phase == "TRAIN"
         net.data(source.name, phase, _transform(source, side, augment and train),

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from figures.frame import training
 from figures.frame.runs import Run, digest
+from minicaffe import Net
 from minicaffe.analysis.spectra import singular_values
 from minicaffe.errors import Error
+from minicaffe.net.evaluation import evaluate
 from minicaffe.solver.base import Solver
 
 NET = """name: "small"
@@ -107,6 +110,18 @@ def test_history_of_weights(run, tmp_path, monkeypatch):
     assert history.shape == (10, 3, 6)
     assert_allclose(history.astype(float).var(axis=(1, 2)), result["ip2.variance"], rtol=1e-12)
     assert_array_equal(history[-1], result["ip2.weights"])
+
+
+def test_the_best_weights_are_kept(run, tmp_path, monkeypatch):
+    """They give the lowest of the losses of all tests; also of a run that is cut off and goes on."""
+    rising = SOLVER.replace('"fixed"', '"multistep" stepvalue: 20 gamma: 10')
+    run = dataclasses.replace(run, solver=rising, keep_best=True)
+    check_cut_off(run, tmp_path, monkeypatch)
+    losses = training.load(run)["test_loss"]
+    assert 0 < losses.argmin() < len(losses) - 1
+    with closing(Net(run.net_param(), "TEST")) as net:
+        net.copy_from(str(run.best_weights))
+        assert evaluate(net, run.test_batches).loss == losses.min()
 
 
 class TestBeginningFromAnotherRun:
