@@ -20,11 +20,18 @@ def parser(description, example):
                    formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
-def add_stage(parser):
-    """The option --stage of tools that build a net; args.stage is a list of names, or None."""
-    parser.add_argument("--stage", metavar="NAME", action="append",
+def add_state(parser):
+    """The options --stage, --level of tools that build a net; for Net(..., **net_state(args))."""
+    parser.add_argument("--stage", metavar="NAME", action="append", default=[],
                         help="build the net for this stage, which include and exclude rules of its "
                              "layers may ask for; may be repeated")
+    parser.add_argument("--level", metavar="N", type=int, default=0,
+                        help="and for this level (default: %(default)s)")
+
+
+def net_state(args):
+    """The arguments of Net for what add_state's options say."""
+    return {"level": args.level, "stages": args.stage}
 
 
 def add_gpu(parser):

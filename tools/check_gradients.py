@@ -30,6 +30,7 @@ def main(argv=None):
                         help="which layers of the file take part (default: %(default)s)")
     parser.add_argument("--seed", type=cli.seed, default=0, metavar="N",
                         help="of fillers, inputs and the choice of entries (default: %(default)s)")
+    cli.add_state(parser)
     cli.add_gpu(parser)
     args = parser.parse_args(argv)
     backend.choose(args.gpu)
@@ -45,7 +46,7 @@ def main(argv=None):
 
 def build(args):
     """The net, its inputs filled; with force_backward if it has no loss to start backward from."""
-    options = dict(dtype=np.dtype(args.dtype), seed=args.seed)
+    options = dict(dtype=np.dtype(args.dtype), seed=args.seed, **cli.net_state(args))
     net = Net(args.net, args.phase, **options)
     if not any(net.blob_loss_weights.values()):
         net.close()

@@ -24,16 +24,17 @@ def main(argv=None):
                              "those of TEST)")
     parser.add_argument("--input", metavar="NAME=SIZES", action="append",
                         help="shape of a data layer whose data isn't there, as data=64x1x28x28")
-    cli.add_stage(parser)
+    cli.add_state(parser)
     args = parser.parse_args(argv)
     # build_net reads the file again, and warns of an old form
     param, _ = upgrade.upgrade_net(*text.read_net(args.net), args.net, warn=False)
-    param.state.stage.extend(args.stage or ())
+    param.state.stage.extend(args.stage)
+    param.state.level = args.level or param.state.level
     phase = None if args.phase == "ALL" else args.phase
     shapes = parse_shapes(args.input)
     net = None
     try:
-        net = build_net(args.net, phase or "TEST", shapes, args.stage)
+        net = build_net(args.net, phase or "TEST", shapes, **cli.net_state(args))
     except Error as error:
         if shapes:
             raise

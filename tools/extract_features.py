@@ -28,6 +28,7 @@ def main(argv=None):
     parser.add_argument("--label", metavar="BLOB", help="the blob whose numbers are the labels")
     parser.add_argument("--training-data", action="store_true",
                         help="read what the TRAIN phase's Data layer reads, as the TEST phase does")
+    cli.add_state(parser)
     cli.add_gpu(parser)
     args = parser.parse_args(argv)
     backend.choose(args.gpu)
@@ -36,7 +37,7 @@ def main(argv=None):
         raise Error(f"{len(blobs)} blobs ({args.blobs}) need as many databases, all different, "
                     f"not {args.outs}")
     net = Net(on_training_data(upgrade.read_net(args.net)[0]) if args.training_data else args.net,
-              TEST)
+              TEST, **cli.net_state(args))
     try:
         for name in load_weights(net, args.weights):
             print(f"warning: {args.weights} has nothing for layer '{name}'", file=sys.stderr)

@@ -33,7 +33,7 @@ def main(argv=None):
     args = arguments(argv)
     check_options(args)
     source = upgrade.read_net(args.net)
-    net = Net(source, TEST, stages=args.stage)
+    net = Net(source, TEST, **cli.net_state(args))
     load_weights(net, args.weights)
     if args.units is None:
         prune_weights(args, source[0], net)
@@ -75,7 +75,7 @@ def remove_units(args, source, net):
         else:
             weights, source = smaller_weights(net, removal), smaller_net(source, removal)
             net.close()
-            net = Net(source, TEST, stages=args.stage)
+            net = Net(source, TEST, **cli.net_state(args))
             net.copy_from(weights)
         print(f"{name}: {removal.keep.sum()} of {len(removal.keep)} units are left")
     print(f"the net: {size(net)} of {before} weights and biases are left")
@@ -120,7 +120,7 @@ def arguments(argv):
                              "(max_fp), the largest (min_mag, min_fp), or any")
     parser.add_argument("--mask", action="store_true",
                         help="units: leave the net as it is, with masks over them")
-    cli.add_stage(parser)
+    cli.add_state(parser)
     return parser.parse_args(argv)
 
 

@@ -19,9 +19,9 @@ def main(argv=None):
     parser.add_argument("--input", metavar="NAME=SIZES", action="append",
                         help="give the data layer that makes NAME this shape instead of reading "
                              "its data, as data=64x1x28x28; may be repeated")
-    cli.add_stage(parser)
+    cli.add_state(parser)
     args = parser.parse_args(argv)
-    net = build_net(args.net, args.phase, parse_shapes(args.input), args.stage)
+    net = build_net(args.net, args.phase, parse_shapes(args.input), **cli.net_state(args))
     try:
         missing = load_weights(net, args.weights) if args.weights else []
         print("\n".join(table(summarize(net))))

@@ -16,10 +16,10 @@ def main(argv=None):
     parser.add_argument("--iterations", type=int, default=50, metavar="N",
                         help="number of batches (default: %(default)s)")
     cli.add_gpu(parser)
-    cli.add_stage(parser)
+    cli.add_state(parser)
     args = parser.parse_args(argv)
     backend.choose(args.gpu)
-    net = Net(args.net, TEST, stages=args.stage)
+    net = Net(args.net, TEST, **cli.net_state(args))
     for name in load_weights(net, args.weights):
         print(f"warning: {args.weights} has nothing for layer '{name}': it keeps what its fillers "
               "gave it", file=sys.stderr)

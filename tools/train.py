@@ -21,6 +21,7 @@ def main(argv=None):
                         help="on a GPU, capture the forward and backward pass once and replay it")
     parser.add_argument("--log", metavar="FILE.jsonl",
                         help="write losses and outputs as JSON lines")
+    cli.add_state(parser)
     parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[],
                         help="override a field of the solver, e.g. base_lr=0.005 (repeatable)")
     parser.add_argument("--record-weights", metavar="LAYER=FILE.npz", action="append", default=[],
@@ -37,6 +38,7 @@ def main(argv=None):
     wanted = recordings(parser, args.record_weights)
     param = read_with_net(args.files[-1], *args.files[:-1])
     override(param, args.set)
+    set_state(param, args)
     if args.gpu is not None:
         backend.choose(args.gpu, param)
     solver = get_solver(args.files[-1], param=param, cuda_graph=args.cuda_graph)
@@ -47,6 +49,13 @@ def main(argv=None):
     for history in histories if finished else ():
         history.record()
     return 0 if finished else 130
+
+
+def set_state(param, args):
+    """Train for the options' stages and level, added to the solver's train_state, as Caffe does."""
+    param.train_state.stage.extend(args.stage)
+    if args.level:
+        param.train_state.level = args.level
 
 
 def recordings(parser, texts):

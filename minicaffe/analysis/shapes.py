@@ -22,16 +22,16 @@ def parse_shapes(texts):
     return shapes
 
 
-def build_net(path, phase, shapes=None, stages=None):
+def build_net(path, phase, shapes=None, level=0, stages=None):
     """The Net of a file; layers without bottoms that make the blobs in `shapes` become Input.
 
     shapes: {top: sizes}. Other tops of such a layer (labels) get the first size only. The arrays
     of a Blob are made on first use, so the net takes little memory until it is run.
     """
     if not shapes:
-        return Net(path, phase, stages=stages)
+        return Net(path, phase, level, stages)
     param, places = upgrade.read_net(path)
-    add_to_state(param.state, phase, stages=stages)
+    add_to_state(param.state, phase, level, stages)
     chosen = [layer for layer, _ in layers_in_state(param, places)]
     for name in shapes:
         if not any(name in layer.top and not layer.bottom for layer in chosen):

@@ -36,3 +36,10 @@ def test_stage_chooses_layers(run_tool, folder):
     assert run_tool("summary", "net.prototxt").code == 1
     result = run_tool("summary", "net.prototxt", "--stage", "seen", "--stage", "other")
     assert result.code == 0 and result.err == "" and "5 x 4 x 6 x 6" in result.out
+
+
+def test_level_chooses_layers(run_tool, folder):
+    net = folder / "net.prototxt"
+    net.write_text(net.read_text().replace("phase: TEST", "phase: TEST min_level: 2", 1))
+    assert run_tool("summary", "net.prototxt", "--level", "1").code == 1
+    assert run_tool("summary", "net.prototxt", "--level", "2").code == 0

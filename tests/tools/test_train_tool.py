@@ -327,3 +327,18 @@ def test_weights_for_no_layer(train, folder):
     assert result.code == 1
     assert "out/net_iter_2.caffemodel: holds no weights for any layer of the net" in result.err
     assert "Ignoring source layer conv" in result.err
+
+
+def test_stage_and_level_choose_layers(train, folder):
+    """Of the training net alone, as in Caffe: the test net has neither layer, nor needs it."""
+    net = folder / "net.prototxt"
+    net.write_text(net.read_text() + "".join(
+        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "data" top: "{name}" '
+        f'include {{ {rule} }} inner_product_param {{ num_output: 2 }} }}\n'
+        for name, rule in (("staged", 'stage: "extra"'), ("levelled", "min_level: 3"))))
+    for options, present in ([], set()), (["--stage", "extra", "--stage", "other"], {"staged"}), \
+            (["--stage", "extra", "--level", "3"], {"staged", "levelled"}):
+        result = train("--set", "max_iter=1", *options)
+        assert result.code == 0, result.err
+        saved = weights.read_net_weights(folder / "out/net_iter_1.caffemodel")
+        assert {layer.name for layer in saved.layer} & {"staged", "levelled"} == present
