@@ -1,8 +1,8 @@
 """Fig. 7: spectral densities of VGG19's first fully connected and last convolutional layers.
 
 Report: Section 3.3, Q = 1 and Q = 9. VGG19 is left to a GPU (--gpu 0); on a CPU here are the same
-layers of Conv-6, Q = 16 and Q = 9. Make: python figures/make.py redundancy.fig7 --scale full
---jobs 2 (two runs of an hour on a free core each).
+layers of Conv-6, Q = 16 and Q = 9. Make:
+python figures/make.py redundancy.fig7 --scale full (one run of an hour on a free core).
 """
 
 from . import densities
