@@ -34,6 +34,17 @@ def net_state(args):
     return {"level": args.level, "stages": args.stage}
 
 
+def add_out(parser, name="out", **more):
+    """The argument OUT of tools that write OUT.prototxt and OUT.caffemodel; args.out."""
+    parser.add_argument(name, metavar="OUT", type=_without_ending,
+                        help="what the names of the written files begin with", **more)
+
+
+def _without_ending(path):
+    stem, ending = os.path.splitext(path)
+    return stem if ending in (".caffemodel", ".prototxt") else path
+
+
 def add_gpu(parser):
     """The option --gpu of tools that run a net; for backend.choose(args.gpu)."""
     parser.add_argument("--gpu", metavar="ID|cpu", default="cpu",

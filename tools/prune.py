@@ -94,7 +94,7 @@ def arguments(argv):
                                  "--weights-left 4000")
     parser.add_argument("net", metavar="NET.prototxt")
     parser.add_argument("weights", metavar="WEIGHTS.caffemodel")
-    parser.add_argument("out", metavar="OUT", help="what the names of the written files begin with")
+    cli.add_out(parser)
     parser.add_argument("--layer", metavar="NAME", action="append",
                         help="an InnerProduct or Convolution layer; may be repeated (default: all, "
                              "which --outputs-left and blocks are not for)")

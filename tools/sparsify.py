@@ -24,7 +24,7 @@ def main(argv=None):
                                  "runs/compact --merge")
     parser.add_argument("net", metavar="NET.prototxt")
     parser.add_argument("weights", metavar="WEIGHTS.caffemodel")
-    parser.add_argument("out", metavar="OUT", help="what the names of the written files begin with")
+    cli.add_out(parser)
     parser.add_argument("--layer", metavar="NAME", action="append",
                         help="a layer to convert; may be repeated (default: all that can be)")
     parser.add_argument("--to", choices=_TYPES, default="compact", help="(%(default)s)")

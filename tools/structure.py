@@ -52,8 +52,7 @@ def arguments(argv):
     parser.add_argument("weights", metavar="WEIGHTS.caffemodel")
     parser.add_argument("--layer", metavar="NAME", required=True, help="an InnerProduct layer")
     parser.add_argument("--as", choices=KINDS, dest="kind", required=True)
-    parser.add_argument("--out", metavar="OUT", required=True,
-                        help="what the names of the written files begin with")
+    cli.add_out(parser, "--out", required=True)
     parser.add_argument("--stages", type=int, metavar="P", help="sss: how many stages")
     parser.add_argument("--param-share", type=float, metavar="S",
                         help="sss: the share of the dense weights it may have, 0.2 for a fifth")

@@ -35,6 +35,14 @@ def test_weights_left(run_tool, trained, layer, count):
     pruned.close()
 
 
+@pytest.mark.parametrize("out", ["new/out", "new/out.caffemodel", "new/out.prototxt"])
+def test_names_of_the_written_files(run_tool, trained, tmp_path, out):
+    (tmp_path / "new").mkdir()
+    assert run_tool("prune", "net.prototxt", "net.caffemodel", out, "--layer", "ip",
+                    "--blocks", "3").code == 0
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"out.prototxt", "out.caffemodel"}
+
+
 def test_outputs_left_in_two_layers(run_tool, trained):
     result = run_tool("prune", "net.prototxt", "net.caffemodel", "out", "--layer", "ip",
                       "--layer", "conv", "--outputs-left", "2")
