@@ -139,8 +139,9 @@ def set_test_batch(net, size):
 
 
 @contextlib.contextmanager
-def trained_net(trained, scale):
-    """(the TEST net of a Run with its weights of the lowest loss, batches in its test set).
+def trained_net(trained, scale, at_the_end=False):
+    """(the TEST net of a Run with its weights of the lowest loss or the end, batches in its test
+    set).
 
     Report, Section 3.1: what is pruned are the weights of the lowest validation loss; here the test
     set stands for the validation set, which the report doesn't describe.
@@ -151,5 +152,5 @@ def trained_net(trained, scale):
         batches = 10000 // EVALUATION_BATCH
     net = Net(param, "TEST")
     with contextlib.closing(net):
-        net.copy_from(str(trained.best_weights))
+        net.copy_from(str(trained.final_weights if at_the_end else trained.best_weights))
         yield net, batches
