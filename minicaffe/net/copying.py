@@ -46,7 +46,7 @@ def copy_own_weights(net, layer):
 
 
 def _copies(net, layer, stored, path):
-    """(blob, array, mask) of what a stored layer's blobs give to those of a layer."""
+    """(blob, array, mask, diff) of what a stored layer's blobs give to those of a layer."""
     if len(stored.blobs) != len(layer.blobs):
         raise WeightsError(f"{path}layer '{stored.name}' has {len(stored.blobs)} blobs there, "
                            f"{len(layer.blobs)} in the net")
@@ -55,16 +55,18 @@ def _copies(net, layer, stored, path):
               # an empty one was left out in HDF5: its memory is another blob's
               if proto.ListFields() or (stored.name, i) in net._learnable.names}
     try:
-        layer.check_values({i: array for i, (_, array, _) in copies.items()})
+        layer.check_values({i: array for i, (_, array, *_) in copies.items()})
     except LayerError as problem:
         raise WeightsError(f"{path}{problem}") from problem
     return list(copies.values())
 
 
 def _carry_out(copies, layers):
-    for blob, array, mask in copies:
+    for blob, array, mask, diff in copies:
         blob.data = array
         blob.mask = blob.mask if mask is None else mask   # without one in the file, ours rules
+        if diff is not None:
+            blob.diff = diff
     for layer in layers:
         layer.values_changed()
 
@@ -84,7 +86,7 @@ def _leave_shared_alone(net, source):
 
 
 def _values(proto, blob, where):
-    """The data and mask (or None) of a BlobProto that must have the blob's shape.
+    """The data, mask (or None) and diff (or None) of a BlobProto that must have the blob's shape.
 
     Old files give four sizes (num, channels, height, width): leading ones count as missing axes.
     """
@@ -96,7 +98,10 @@ def _values(proto, blob, where):
         raise WeightsError(f"{where} has shape {shape} there, {blob.shape} in the net; to learn it "
                            "anew, rename the layer")
     try:
-        return weights.blob_to_array(proto).reshape(blob.shape), weights.unpack_mask(proto)
+        diff = None
+        if proto.diff or proto.double_diff:
+            diff = weights.blob_to_array(proto, "diff").reshape(blob.shape)
+        return weights.blob_to_array(proto).reshape(blob.shape), weights.unpack_mask(proto), diff
     except WeightsError as error:
         raise WeightsError(f"{where}: {error}") from error
 

@@ -338,7 +338,8 @@ class Net:
     def copy_from(self, source):
         """Copy weights from a .caffemodel (path) or NetParameter into layers of the same name.
 
-        A file in HDF5 (.caffemodel.h5) is told by its first bytes. Returns these layers' names.
+        Diffs too, where the file has any (snapshot_diff). A file in HDF5 (.caffemodel.h5) is told
+        by its first bytes; its diffs stay there, as in Caffe. Returns these layers' names.
         """
         return copying.copy_weights(self, source)
 

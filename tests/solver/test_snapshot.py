@@ -12,7 +12,7 @@ from solver_helpers import NET, make_param, make_solver
 import minicaffe as caffe
 from minicaffe.backend import to_numpy
 from minicaffe.errors import FileError, WeightsError
-from minicaffe.net import seed
+from minicaffe.net import copying, seed
 from minicaffe.proto import text, weights
 from minicaffe.solver import snapshot
 
@@ -255,6 +255,24 @@ def test_snapshot_diff(here):
     solver.snapshot()
     blob = weights.read_net_weights("run_iter_1.caffemodel").layer[1].blobs[0]
     assert_array_equal(weights.blob_to_array(blob, "diff"), solver.net.params["c"][0].diff)
+    other = make_solver().net
+    other.copy_from("run_iter_1.caffemodel")
+    for name, blobs in solver.net.params.items():
+        for blob, copied in zip(blobs, other.params[name]):
+            assert_array_equal(copied.diff, blob.diff)
+    assert abs(other.params["c"][0].diff).max() > 0
+
+
+def test_a_damaged_diff(here):
+    solver = make_solver()
+    solver.step(1)
+    before = solver.net.params["c"][0].data.copy()
+    stored = copying.net_to_proto(solver.net, write_diff=True)
+    blob = stored.layer[1].blobs[0]
+    (blob.diff or blob.double_diff).pop()
+    with pytest.raises(WeightsError, match="layer 'c', blob 0: a blob of shape .3, 5. holds 14"):
+        solver.net.copy_from(stored)
+    assert_array_equal(solver.net.params["c"][0].data, before)
 
 
 def test_the_weights_are_found_beside_the_state(here):
