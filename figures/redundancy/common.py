@@ -11,6 +11,7 @@ from minicaffe.nets.redundancy import TRAINING
 from minicaffe.nets.sources import SOURCES, TEST_BATCH
 from minicaffe.proto import text
 
+from ..bdip.common import has_other_cifar
 from ..frame.runs import Run, data_layers, training_text
 
 RECORDS = 4                                # moments after the start whose weights are kept
@@ -74,7 +75,13 @@ def note(name, scale):
 
 def notes_for(*names):
     """The figure's `notes`, of several nets."""
-    return lambda scale: [line for name in names for line in note(name, scale)]
+    def notes(scale):
+        lines = [line for name in names for line in note(name, scale)]
+        if has_other_cifar() and any(TRAINING[name].data == "cifar10" for name in names):
+            lines.append("CIFAR-10: pictures re-encoded as JPEG")
+        return lines
+
+    return notes
 
 
 def run(name, scale, seed=1, resampled=()):
