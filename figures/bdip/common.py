@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from minicaffe import nets
 from minicaffe.datasets.base import resolve
-from minicaffe.datasets.catalog import SETS, present
 from minicaffe.errors import DataError
 from minicaffe.nets import net_name
 from minicaffe.proto import caffe_pb2, text
 
+from ..frame.data_files import has_other_cifar
 from ..frame.runs import Run, training_text
 
 PROTOTXT = Path(__file__).parents[2] / "prototxt"
@@ -129,15 +129,6 @@ def cifar_notes(scale):
         notes.append("pictures re-encoded as JPEG; original Caffe reaches 74.3 % here where the "
                      "paper has 76.29 %")
     return notes
-
-
-def has_other_cifar():
-    """Whether there are CIFAR-10 files that are not the published ones."""
-    files = SETS["cifar10"]
-    try:
-        return not present(files, resolve(files.folder), "test_batch.bin")
-    except DataError:
-        return False
 
 
 def both_notes(scale):

@@ -11,7 +11,7 @@ from minicaffe.nets.redundancy import TRAINING
 from minicaffe.nets.sources import SOURCES, TEST_BATCH
 from minicaffe.proto import text
 
-from ..bdip.common import has_other_cifar
+from ..frame.data_files import has_other_cifar
 from ..frame.runs import Run, data_layers, training_text
 
 RECORDS = 4                                # moments after the start whose weights are kept
