@@ -90,7 +90,7 @@ def _density(axes, spectra, law, title):
         values = spectra[key]
         weights = np.full(len(values), 1 / (len(values) * (edges[1] - edges[0])))
         out = int((values > high).sum())
-        more = f", {out} beyond, up to {values[0]:.3g}" if out else ""
+        more = f", {out} further right, up to {values[0]:.3g}" if out else ""
         axes.hist(values, edges, weights=weights, label=f"{key}{more}", **look)
     x = np.linspace(law.a, law.b, 400)[1:-1]
     axes.plot(x, law.density(x), color=style.COLORS[1], label="Marchenko-Pastur, at the start")
