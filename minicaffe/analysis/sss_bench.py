@@ -45,13 +45,14 @@ def products(inputs, outputs, batch, share, rounds, stages=STAGES):
     Raises Error where none of `stages` fits the share.
     """
     dense = layer_passes("InnerProduct", inputs, batch, num_output=outputs)[1]
-    equal = layer_passes("InnerProduct", inputs, batch, num_output=max(1, round(share * outputs)))[1]
+    equal = layer_passes("InnerProduct", inputs, batch,
+                         num_output=max(1, round(share * outputs)))[1]
     jobs = {"dense": dense[:1], "dense_all": dense, "equal": equal[:1], "equal_all": equal}
     dims = {}
     for p in stages:
         try:
-            layer, passes = layer_passes("SSSInnerProduct", inputs, batch, num_output=outputs, stages=p,
-                                   param_share=share)
+            layer, passes = layer_passes("SSSInnerProduct", inputs, batch, num_output=outputs,
+                                         stages=p, param_share=share)
         except Error:
             continue
         dims[p] = layer.sizes.state_dim

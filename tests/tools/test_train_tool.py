@@ -297,7 +297,8 @@ class Sleeper(minicaffe.Layer):
     def reshape(self, bottom, top): top[0].reshape(bottom[0].shape)
     def forward(self, bottom, top):
         top[0].data[...] = bottom[0].data
-        time.sleep(60)
+        for _ in range(6000):  # one long sleep may begin after a signal and before Python sees it
+            time.sleep(0.01)
     def backward(self, top, propagate_down, bottom): pass
 """
 
