@@ -1,6 +1,11 @@
 """Fixtures that every test may take."""
 
 import contextlib
+import os
+
+# The matrices here are small: beside other work, OpenBLAS's threads wait for each other longer
+# than they compute. It reads this as NumPy is imported; so do the tools that tests start.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import mirrors
 import numpy

@@ -10,11 +10,12 @@ from minicaffe.nets import net_name
 from minicaffe.proto import caffe_pb2, text
 
 from ..frame.data_files import has_other_cifar
-from ..frame.runs import Run, training_text
+from ..frame.runs import Run, set_batch, training_text
 
 PROTOTXT = Path(__file__).parents[2] / "prototxt"
 LENET_BLOCKS = (1, 2, 5, 10, 20, 50, 100)
 CONVNET_BLOCKS = (1, 2, 4, 8, 16, 32, 64)
+SMOKE_BATCH = 4
 SVHN_MEAN = (111.6, 113.2, 120.6)                  # the colour of train_32x32.mat
 
 
@@ -77,6 +78,8 @@ def convnet(blocks, scale="full", seed=1, data="CIFAR10", shuffle="NONE", prunin
     net = nets.cuda_convnet(blocks, shuffle)
     if data == "SVHN":
         _read_svhn(net)
+    if scale == "smoke":
+        set_batch(net, SMOKE_BATCH)
     size = CONVNET[scale]
     solver = solver_text("cuda_convnet/quick_solver.prototxt", pruning, max_iter=size.iterations,
                          stepvalue=[size.iterations * 8 // 9])

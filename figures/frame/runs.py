@@ -130,6 +130,13 @@ def training_text(param, **fields):
     return text.to_text(bare)
 
 
+def set_batch(net, size, *splits):
+    """Give a NetParameter's Data layers, or only those of "train" or "test", that batch size."""
+    for layer, split in data_layers(net):
+        if split in (splits or ("train", "test")):
+            layer.data_param.batch_size = size
+
+
 @functools.lru_cache(maxsize=None)
 def digest(backend, source, split):
     """The SHA-256 of all images and labels of a data set, in order."""

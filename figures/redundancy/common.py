@@ -12,7 +12,7 @@ from minicaffe.nets.sources import SOURCES, TEST_BATCH
 from minicaffe.proto import text
 
 from ..frame.data_files import has_other_cifar
-from ..frame.runs import Run, data_layers, training_text
+from ..frame.runs import Run, set_batch, training_text
 
 RECORDS = 4                                # moments after the start whose weights are kept
 TEST = 1000                                # iterations between two tests, at most
@@ -93,7 +93,7 @@ def run(name, scale, seed=1, resampled=()):
     count, small = iterations(name, scale), scale == "smoke"
     net = nets.redundancy_net(name, SMOKE_BATCH if small else None)
     if small:
-        set_test_batch(net, SMOKE_BATCH)
+        set_batch(net, SMOKE_BATCH, "test")
         narrow(net)
     rename(net, {layer: layer + "_again" for layer in resampled})
     what = ", other classifier" if resampled else ""
@@ -139,12 +139,6 @@ def narrow(net):
                 param.num_output //= 8
 
 
-def set_test_batch(net, size):
-    for layer, split in data_layers(net):
-        if split == "test":
-            layer.data_param.batch_size = size
-
-
 @contextlib.contextmanager
 def trained_net(trained, scale, at_the_end=False):
     """(the TEST net of a Run with its weights of the lowest loss or the end, batches in its test
@@ -155,7 +149,7 @@ def trained_net(trained, scale, at_the_end=False):
     """
     param, batches = trained.net_param(), 1
     if scale != "smoke":
-        set_test_batch(param, EVALUATION_BATCH)
+        set_batch(param, EVALUATION_BATCH, "test")
         batches = 10000 // EVALUATION_BATCH
     net = Net(param, "TEST")
     with contextlib.closing(net):
