@@ -2,7 +2,7 @@
 
 Report: Section 3.3, Q = 1 and Q = 9. VGG19 is left to a GPU (--gpu 0); on a CPU here are the same
 layers of Conv-6, Q = 16 and Q = 9. Make:
-python figures/make.py redundancy.fig7 --scale full (one run of an hour on a free core).
+python figures/make.py redundancy.fig7 --scale full (one run of an hour and a quarter on a free core).
 """
 
 from . import densities
