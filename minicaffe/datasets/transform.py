@@ -1,4 +1,4 @@
-"""transform_param: pad, crop, mirror, mean and scale of whole batches (data_transformer.cpp)."""
+"""transform_param for whole batches: size, mean and scale (data_transformer.cpp)."""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -11,12 +11,12 @@ from .base import resolve
 class Transformer:
     """Turns a batch of stored images into the values a net sees.
 
-        out = scale * (mirror(crop(pad(images)) - mean))
+        out = scale * (mirror(crop(pad(resize(images))) - mean))
 
-    crop_size: a square, at a random place for each image if `train`, else in the middle. mirror:
+    resize: to squares of that side, linear between pixels (`scaling`). crop_size: a square, at a random place for each image if `train`, else in the middle. mirror:
     left and right change places in half of the images, drawn anew each time, in both phases.
-    mean: mean_file's picture (of the stored size, taken at the crop's place) or mean_value, one or
-    one a channel. pad: a border that is zero in `out` also where a mean is taken off; in other
+    mean: mean_file's picture (of the stored size; resized, and taken at the crop's place) or
+    mean_value, one or one a channel. pad: a border that is zero in `out` also where a mean is taken off; in other
     words it is filled with the mean.
 
     shape: (C, H, W) of the stored images; place: begins error messages. output_shape: of `out`.
@@ -27,13 +27,18 @@ class Transformer:
         self.train = train
         self.shape = tuple(shape)
         self.pad, self.mirror, self.scale = param.pad, param.mirror, param.scale
-        C, H, W = shape[0], shape[1] + 2 * param.pad, shape[2] + 2 * param.pad
+        C, height, width = shape
+        self.scalings = None                    # of rows and columns
+        if param.resize:
+            self.scalings = scaling(height, param.resize), scaling(width, param.resize)
+            height = width = param.resize
+        H, W = height + 2 * param.pad, width + 2 * param.pad
         self.padded_shape = C, H, W
         self.crop = param.crop_size
         if self.crop > min(H, W):
             padded = f" with pad {self.pad}" if self.pad else ""
             raise DataError(f"{place}: crop_size {self.crop} is larger than the image, "
-                            f"{shape[1]} x {shape[2]}{padded}")
+                            f"{height} x {width}{padded}")
         self.output_shape = (C, self.crop, self.crop) if self.crop else (C, H, W)
         self.mean = self._mean(param)           # None, (C, 1, 1) or padded_shape
 
@@ -43,6 +48,8 @@ class Transformer:
         From `rng` are drawn, if asked for: the crops' rows, their columns, then the mirrored.
         """
         n, mean, scale = len(images), self.mean, out.dtype.type(self.scale)
+        if self.scalings:
+            images = self._resized(images)
         if self.pad:
             images = self._padded(images)
         if self.crop:
@@ -59,6 +66,10 @@ class Transformer:
         if mean is not None and self.scale != 1:
             out *= scale
         return out
+
+    def _resized(self, images):
+        rows, columns = self.scalings
+        return rows @ (images.astype(np.float32) @ columns.T)
 
     def _padded(self, images):
         """Images with a border of zeros, (n, *padded_shape)."""
@@ -91,6 +102,7 @@ class Transformer:
         C, p = self.shape[0], self.pad
         if param.mean_file:
             mean = self._read_mean(param.mean_file)
+            mean = self._resized(mean) if self.scalings else mean
         else:
             if len(param.mean_value) not in (1, C):
                 raise DataError(f"{self.place}: {len(param.mean_value)} values of mean_value do "
@@ -115,3 +127,15 @@ class Transformer:
             raise DataError(f"{self.place}: mean_file {path} is {mean.shape}, "
                             f"the images are {self.shape}")
         return mean.reshape(shape)
+
+
+def scaling(size, wanted):
+    """(wanted, size) float32: by this a line of `size` pixels is scaled to `wanted` pixels.
+
+    Each is the mean of the pixels around its middle, weighted by a triangle as wide as two pixels
+    of the coarser line: linear interpolation if there are more, else without aliasing.
+    """
+    middles = (np.arange(wanted) + 0.5) * size / wanted
+    distances = np.abs(np.arange(size) + 0.5 - middles[:, None]) / max(1, size / wanted)
+    parts = np.maximum(0, 1 - distances)
+    return (parts / parts.sum(1, keepdims=True)).astype(np.float32)

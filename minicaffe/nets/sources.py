@@ -11,7 +11,8 @@ class Source(NamedTuple):
     """A data set and how its pictures are made inputs.
 
     place: of each phase, fields of data_param. mean: of each channel; scale: one over (about)
-    the pixels' standard deviation, one for all channels.
+    the pixels' standard deviation, one for all channels. resized: pictures are scaled to a larger
+    side instead of getting a border.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Source(NamedTuple):
     place: dict
     mean: tuple = ()
     scale: float = 1 / 64
+    resized: bool = False
 
 
 def _splits(backend, source):
@@ -32,7 +34,7 @@ def _splits(backend, source):
 SOURCES = {
     "mnist": Source("mnist", 10, 60000, 10000, (1, 28, 28),
                     {"TRAIN": {"backend": "IDX", "source": "mnist/train"},
-                     "TEST": {"backend": "IDX", "source": "mnist/t10k"}}, scale=1 / 256),
+                     "TEST": {"backend": "IDX", "source": "mnist/t10k"}}, (33.3,), 1 / 78.6, resized=True),
     "cifar10": Source("cifar", 10, 50000, 10000, (3, 32, 32),
                       _splits("CIFAR", "cifar-10-batches-bin"), (125.3, 123.0, 113.9)),
     "cifar100": Source("cifar", 100, 50000, 10000, (3, 32, 32),
@@ -49,7 +51,8 @@ def add_data(net, source, side, batch_size, augment):
 
     augment: in TRAIN the square is cut out at one of 9 x 9 places, drawn at random, and half of
     the pictures are mirrored: for pictures of 32 x 32 and that side, a crop after padding by 4.
-    Else, and in TEST, it is the picture's middle, or the picture with a border around it.
+    Else, and in TEST, it is the picture's middle, or the picture with a border around it, or the
+    picture scaled.
     """
     if not isinstance(source, Source):
         if source not in SOURCES:
@@ -66,6 +69,8 @@ def _transform(source, side, augment):
     """The fields of transform_param."""
     picture = source.shape[1]
     fields = {"scale": source.scale, "mean_value": source.mean}
+    if source.resized and side > picture:
+        fields["resize"] = picture = side
     pad = max(0, -(-(side + 8 * augment - picture) // 2))
     if pad:
         fields["pad"] = pad

@@ -84,9 +84,31 @@ def test_images_may_be_strided():
     assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("side", [3, 5, 6, 7, 11, 20])
+def test_resize_is_pillows_bilinear(side, dtype):
+    image = pytest.importorskip("PIL.Image")
+    images = random_images(dtype)
+    out = transformer(resize=side)(images, None, np.empty((8, 3, side, side), np.float32))
+    for picture, scaled in zip(images.reshape(-1, 6, 7), out.reshape(-1, side, side)):
+        wanted = image.fromarray(picture.astype(np.float32)).resize((side, side), image.BILINEAR)
+        assert_allclose(scaled, np.asarray(wanted), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_resize_comes_first(mean_file, train):
+    images, param = random_images(), {"pad": 2, "crop_size": 9, "mirror": True, "scale": 0.5}
+    first, mean = transformer(resize=8), weights.read_blob(mean_file)
+    scaled, scaled_mean = (first(x, None, np.empty((len(x), 3, 8, 8))) for x in (images, mean))
+    t = transformer(train, resize=8, mean_file=mean_file, **param)
+    out = t(images, np.random.default_rng(5), np.empty((8, *t.output_shape)))
+    assert_allclose(out, naive(scaled, scaled_mean[0], param, train, np.random.default_rng(5)), atol=1e-4)
+
+
 @pytest.mark.parametrize("param, match", [
     ({"crop_size": 7}, "transform_param: crop_size 7 is larger than the image, 6 x 7$"),
     ({"crop_size": 9, "pad": 1}, "crop_size 9 is larger than the image, 6 x 7 with pad 1"),
+    ({"crop_size": 9, "resize": 8}, "crop_size 9 is larger than the image, 8 x 8$"),
     ({"mean_value": [1, 2]}, "2 values of mean_value do not fit 3 channels"),
     ({"mean_value": [1], "mean_file": "m"}, "give mean_file or mean_value, not both"),
     ({"mean_file": "/no/mean.binaryproto"}, "transform_param: mean_file: /no/mean.binaryproto not found")])

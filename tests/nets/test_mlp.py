@@ -28,8 +28,8 @@ def test_mlp7(activation, layers):
 
 def test_mlp7_reads_pictures_of_32_by_32():
     for layer in nets.mlp7().layer[:2]:
-        assert (layer.type, layer.transform_param.pad, layer.transform_param.crop_size) == \
-            ("Data", 2, 0)
+        assert (layer.type, layer.transform_param.resize, layer.transform_param.pad) == \
+            ("Data", 32, 0)
 
 
 @pytest.mark.parametrize("layers", [1, 4])
