@@ -2,8 +2,8 @@
 
 Paper: Nesky and Stout: LeNet (100,10)-BD4 reaches 98.65 % by IP-BDIP (15 dense, 350 pruning
 iterations), 98.39 % with blocks from the start; alpha, the way to zero and what happens to the kept
-blocks aren't said. Make: python figures/make.py bdip.text_readings --scale full --jobs 2: 33 runs of
-LeNet, of 4 to 8 minutes on one core each. Kept blocks times b instead of sqrt(b) diverge.
+blocks aren't said. Make: python figures/make.py bdip.text_readings --scale full --jobs 2: 33 runs
+of LeNet, of 4 to 8 minutes on one core each. Kept blocks times b instead of sqrt(b) diverge.
 """
 
 import functools

@@ -13,11 +13,12 @@ class Transformer:
 
         out = scale * (mirror(crop(pad(resize(images))) - mean))
 
-    resize: to squares of that side, linear between pixels (`scaling`). crop_size: a square, at a random place for each image if `train`, else in the middle. mirror:
-    left and right change places in half of the images, drawn anew each time, in both phases.
-    mean: mean_file's picture (of the stored size; resized, and taken at the crop's place) or
-    mean_value, one or one a channel. pad: a border that is zero in `out` also where a mean is taken off; in other
-    words it is filled with the mean.
+    resize: to squares of that side, linear between pixels (`scaling`). crop_size: a square, at a
+    random place for each image if `train`, else in the middle. mirror: left and right change places
+    in half of the images, drawn anew each time, in both phases. mean: mean_file's picture (of the
+    stored size; resized, and taken at the crop's place) or mean_value, one or one a channel. pad: a
+    border that is zero in `out` also where a mean is taken off; in other words it is filled with
+    the mean.
 
     shape: (C, H, W) of the stored images; place: begins error messages. output_shape: of `out`.
     """

@@ -17,9 +17,9 @@ def mlp7(activation="ReLU", init="default", batch_size=128, **options):
 
     The pictures are scaled to 32 x 32; the thesis doesn't say how they get there from 28 x 28.
     activation: linear, ReLU, TanH or SiLU, after all but the last layer. init, options: see
-    Initialisation; the thesis's are "sao" with sparsity 0.9. All layers are sparse. No structure fits 100 x 1024: a wider one is cut to size
-    (`crop`), at sparsity 0.9 the thesis's, 100 x 1100 with 110 ones a row. A degree is that of the
-    layers 100 x 100.
+    Initialisation; the thesis's are "sao" with sparsity 0.9. All layers are sparse. No structure
+    fits 100 x 1024: a wider one is cut to size (`crop`), at sparsity 0.9 the thesis's, 100 x 1100
+    with 110 ones a row. A degree is that of the layers 100 x 100.
     """
     init = Initialisation(init, "msra" if activation == "ReLU" else "xavier", **options)
     net = Chain(init.title(f"MLP-7 {activation}"), rates=())
@@ -41,8 +41,8 @@ def mlp_n(layers, init="orthogonal", activation="TanH", data="mnist", widths=Non
           gain=1.1, batch_size=128, **options):
     """MLP-N: an input layer, a downscaling one, N - 1 symmetric ones and a dense output layer.
 
-    On MNIST (pictures scaled to 32 x 32) linear[1024, 512], linear[512, 256], N - 1 linear[256, 256] and
-    linear[256, 10]: N + 2 layers in all. On CIFAR-10, for Section 4.2.3, pictures of 36 x 36 and
+    On MNIST (pictures scaled to 32 x 32) linear[1024, 512], linear[512, 256], N - 1 linear[256,
+    256] and linear[256, 10]: N + 2 layers in all. On CIFAR-10, for Section 4.2.3, pictures of 36 x 36 and
     432 units in each layer: the thesis doesn't give these sizes. With them the dense net of N = 4
     has its 2.43e6 weights, the sparse nets its 2.52e6, 2.43e6, 2.38e6 and 2.36e6 if they are one
     layer deeper than here, and all its degrees (216, 108, 54, 27) fit.

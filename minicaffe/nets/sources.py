@@ -34,7 +34,8 @@ def _splits(backend, source):
 SOURCES = {
     "mnist": Source("mnist", 10, 60000, 10000, (1, 28, 28),
                     {"TRAIN": {"backend": "IDX", "source": "mnist/train"},
-                     "TEST": {"backend": "IDX", "source": "mnist/t10k"}}, (33.3,), 1 / 78.6, resized=True),
+                     "TEST": {"backend": "IDX", "source": "mnist/t10k"}}, (33.3,), 1 / 78.6,
+                    resized=True),
     "cifar10": Source("cifar", 10, 50000, 10000, (3, 32, 32),
                       _splits("CIFAR", "cifar-10-batches-bin"), (125.3, 123.0, 113.9)),
     "cifar100": Source("cifar", 100, 50000, 10000, (3, 32, 32),
