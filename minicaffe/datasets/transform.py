@@ -6,6 +6,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from ..errors import DataError, FileError
 from ..proto import weights
 from .base import resolve
+from .pictures import scaling
 
 
 class Transformer:
@@ -13,7 +14,7 @@ class Transformer:
 
         out = scale * (mirror(crop(pad(resize(images))) - mean))
 
-    resize: to squares of that side, linear between pixels (`scaling`). crop_size: a square, at a
+    resize: to squares of that side, as `pictures.scaling` does. crop_size: a square, at a
     random place for each image if `train`, else in the middle. mirror: left and right change places
     in half of the images, drawn anew each time, in both phases. mean: mean_file's picture (of the
     stored size; resized, and taken at the crop's place) or mean_value, one or one a channel. pad: a
@@ -128,15 +129,3 @@ class Transformer:
             raise DataError(f"{self.place}: mean_file {path} is {mean.shape}, "
                             f"the images are {self.shape}")
         return mean.reshape(shape)
-
-
-def scaling(size, wanted):
-    """(wanted, size) float32: by this a line of `size` pixels is scaled to `wanted` pixels.
-
-    Each is the mean of the pixels around its middle, weighted by a triangle as wide as two pixels
-    of the coarser line: linear interpolation if there are more, else without aliasing.
-    """
-    middles = (np.arange(wanted) + 0.5) * size / wanted
-    distances = np.abs(np.arange(size) + 0.5 - middles[:, None]) / max(1, size / wanted)
-    parts = np.maximum(0, 1 - distances)
-    return (parts / parts.sum(1, keepdims=True)).astype(np.float32)
