@@ -33,6 +33,8 @@ def draw(numbers):
     figure = mlp7_curves.draw(numbers, "singular values: mean, variance", _plot)
     for axes in figure.axes:
         axes.axhline(1, color="#cc0000", linestyle="--", linewidth=0.8)
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + 0.15 * (high - low))       # for the legend above the line
     return figure
 
 
