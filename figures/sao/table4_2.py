@@ -64,5 +64,6 @@ def draw(numbers):
             axes.plot(e["paper"], y, "D", color=style.COLORS[1], fillstyle="none")
     axes.set_yticks(range(len(entries)), [f"N = {e['layers']}, SAO {e['variant']}, "
                                           f"d = {e['degree']}" for e in entries])
+    axes.set_ylim(-0.5, len(entries) - 0.5)
     axes.set_xlabel("test accuracy, %: dots here, diamonds the thesis")
     return figure
