@@ -1,7 +1,8 @@
 #!/bin/sh
-# Run all tests in an environment of their own (.venv): sh tools/test.sh [pytest's arguments]
+# Run all tests, on two cores, in an environment of their own (.venv):
+# sh tools/test.sh [pytest's arguments]
 set -eu
 cd "$(dirname "$0")/.."
 extras="[dev]"
 . tools/environment.sh
-python -m pytest "$@"
+python -m pytest -n 2 --dist worksteal "$@"
