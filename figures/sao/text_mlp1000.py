@@ -5,7 +5,7 @@ biases the gradient of an untrained net grows by 0.7 % a layer towards the input
 and rates from 1e-6 to 1e-2 taught it nothing in 40 to 200 iterations. With biases that begin at
 random, uniform in +- 1 / sqrt(inputs), as PyTorch draws them (the thesis doesn't say how its are),
 it grows 6-fold, with a gain of 1.05 and zero biases 8-fold. Make: python figures/make.py
-sao.text_mlp1000 --scale quick: an epoch each, 7 minutes on a free core (full: 10 epochs).
+sao.text_mlp1000 --scale quick --jobs 2: an epoch each, 14 minutes (full: 10 epochs).
 """
 
 from minicaffe.analysis import plot_style as style
