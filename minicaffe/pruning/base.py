@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import Error
 from ..primitives.elementwise import map_pieces
+from ..primitives.smallest import smallest
 from ..registry import Registry
 
 _registry = Registry("pruning method")
@@ -53,7 +54,6 @@ class Method:
         self.param, self.weights, self.biases = param, weights, biases
         self.transposed, self.generator, self.xp = transposed, generator, weights.xp
         self.free = None               # boolean array: entries that may go; None: all
-        self._gone_first = None        # scores of units gone; ties would make a partition slow
         self._seed = None              # of what was drawn last
         self._check_fields()
         self.check()
@@ -88,20 +88,24 @@ class Method:
         """Take from a Generator the random numbers of the method; nothing here."""
 
     def scores(self):
-        """A flat array of the units' scores, never negative: the smallest go first."""
+        """A flat array of the units' scores: the smallest go first."""
         sizes = abs(self.rows(self.weights.data))
         return sizes.reshape(-1) if sizes.shape[1] == 1 else sizes.sum(axis=1) / sizes.shape[1]
 
-    def order(self):
-        """The scores, of units that are gone already lower ones than of any that is left."""
-        left = self.rows(self.weights.mask).any(axis=1)
-        return self.xp.where(left, self.scores(), self._gone_first)
+    @property
+    def candidates(self):
+        """How many units may go, those included that are gone."""
+        return self.units
 
-    def remove(self, gone):
-        """Close the mask over the units where a flat boolean array is True."""
+    def left(self):
+        """A flat boolean array: the units that may go and are still there."""
         mask = self.rows(self.weights.mask)
-        mask &= ~gone[:, None]
-        self.apply_mask(self.weights)
+        return mask.reshape(-1) if mask.shape[1] == 1 else mask.any(axis=1)
+
+    def remove(self, units):
+        """Close the mask over units, an array of indices."""
+        for array in self.weights.mask, self.weights.data:
+            self.rows(array)[units] = 0                   # + 0, as in weights that are read
 
     # ---- what they use
 
@@ -112,16 +116,10 @@ class Method:
         """
         if self.weights.mask is None:
             self.weights.mask = self.xp.ones(self.weights.shape, bool)
-        if self._gone_first is None:
-            self._gone_first = -self.xp.arange(1, self.units + 1, dtype=self.weights.dtype)
         seed = seed if self.param.random_seed < 0 else self.param.random_seed
         if seed != self._seed:
             self._seed = seed
             self.draw(self.generator(seed))
-
-    def apply_mask(self, blob):
-        """Zero what the mask, changed in place, no longer leaves."""
-        self.xp.copyto(blob.data, 0, where=~blob.mask)     # + 0, as in weights that are read
 
     def penalize(self, passes=1):
         """Add the gradient of the L1 penalty to the weights' diff, so many passes being in it."""
@@ -149,9 +147,12 @@ class Method:
 class Structured(Method):
     """A method that takes all entries but those of a structure, given by `free`, the others."""
 
-    def order(self):
-        may_go = self.rows(self.free)[:, 0]
-        return self.xp.where(may_go, super().order(), self.xp.inf)
+    @property
+    def candidates(self):
+        return self.going
+
+    def left(self):
+        return self.rows(self.free)[:, 0] & super().left()
 
 
 class Together:
@@ -180,16 +181,20 @@ class Together:
 def remove_smallest(methods, progress, going):
     """Close masks until share(progress) of `going` units are gone, over all methods together."""
     xp, count = methods[0].xp, round(share(methods[0].param, progress) * going)
-    if not count:
+    left = [method.left() for method in methods]
+    count -= sum(method.candidates - int(xp.count_nonzero(there))
+                 for method, there in zip(methods, left))
+    if count <= 0:
         return
-    orders = [method.order() for method in methods]
-    order = xp.concatenate(orders) if len(orders) > 1 else orders[0]
-    gone = xp.zeros(order.size, bool)
-    gone[xp.argpartition(order, count - 1)[:count]] = True
-    first = 0
+    scores = [method.scores() for method in methods]
+    gone, first = smallest(xp, _joined(xp, scores), _joined(xp, left), count), 0
     for method in methods:
-        method.remove(gone[first:first + method.units])
+        method.remove(gone[(first <= gone) & (gone < first + method.units)] - first)
         first += method.units
+
+
+def _joined(xp, arrays):
+    return xp.concatenate(arrays) if len(arrays) > 1 else arrays[0]
 
 
 def share(param, progress):

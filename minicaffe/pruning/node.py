@@ -20,12 +20,11 @@ class Node(Method):
     def rows(self, array):
         return array.T if self.transposed else super().rows(array)
 
-    def remove(self, gone):
-        super().remove(gone)
+    def remove(self, units):
+        super().remove(units)
         if self.biases is not None:
-            mask = self.biases.mask
-            mask &= ~gone
-            self.apply_mask(self.biases)
+            self.biases.mask[units] = False
+            self.biases.data[units] = 0
 
     def start(self, seed=0):
         super().start(seed)

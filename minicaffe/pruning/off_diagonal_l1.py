@@ -80,8 +80,9 @@ class OffDiagonal(Structured):
 
     def _close(self, gone):
         gone &= self.free
-        self.weights.mask[...] &= self.xp.logical_not(gone)
-        self.apply_mask(self.weights)
+        mask = self.weights.mask
+        mask &= ~gone
+        self.xp.copyto(self.weights.data, 0, where=~mask)  # + 0, as in weights that are read
 
     def rescale(self, filler):
         """Multiply each block by (K / K_i)^weight_power; of equal ones by b^weight_power.
