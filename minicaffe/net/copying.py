@@ -23,7 +23,7 @@ def copy_weights(net, source, all_layers=False):
             _leave_shared_alone(net, source)
     if source.layers:
         source = upgrade.upgrade_weights(source, path.removesuffix(": ") or "weights")
-    layers, copies, names, changed = _by_name(net), [], [], []
+    layers, copies, names = _by_name(net), [], []
     for stored in source.layer:
         layer = layers.get(stored.name)
         if layer is None and stored.blobs:
@@ -31,12 +31,11 @@ def copy_weights(net, source, all_layers=False):
         if layer is None or not (stored.blobs or layer.blobs):
             continue
         names.append(stored.name)
-        changed.append(layer)
         copies += _copies(net, layer, stored, path)
     for name, _ in net._learnable.names if all_layers else ():
         if name not in names:
             raise WeightsError(f"{path}holds no weights for layer '{name}': they are another net's")
-    _carry_out(copies, changed)
+    _carry_out(copies, [layer for sharing in net._sharing for layer in sharing.layers])
     return names
 
 
@@ -62,6 +61,7 @@ def _copies(net, layer, stored, path):
 
 
 def _carry_out(copies, layers):
+    """Let blobs have their new values, and layers that may hold these blobs know of it."""
     for blob, array, mask, diff in copies:
         blob.data = array
         blob.mask = blob.mask if mask is None else mask   # without one in the file, ours rules

@@ -35,7 +35,8 @@ def merge_orders(net, weights):
             except Error as problem:
                 raise NetError(f"layer '{layer.name}': {problem}") from problem
     if not pairs:
-        raise NetError(f"the net has no two {SPARSE} layers in a row whose orders could be merged")
+        raise NetError(f"the net has no two {SPARSE} layers in a row, of one axis and with nothing "
+                       "but element-wise layers in between, whose orders could be merged")
     return net, weights
 
 
@@ -54,8 +55,7 @@ def _path(net, first):
         if not _is_plain(net, layer) or len(readers) > 1 and blob not in layer.top:
             return None
         if layer.type == SPARSE:
-            takes = layer.sparse_orthogonal_inner_product_param.permute_input
-            return (between, layer) if takes else None
+            return (between, layer) if _fit(first, between, layer) else None
         if not _keeps_channels(layer):
             return None
         between.append(layer)
@@ -63,14 +63,20 @@ def _path(net, first):
 
 
 def _is_plain(net, layer):
-    """Whether a layer is in all phases, has one bottom, one top and no loss, and the last axis.
-
-    The axis that layers of a number a channel mean by default, 1, is then the permuted one.
-    """
-    param = getattr(layer, FIELDS.get(layer.type, ""), None)
+    """Whether a layer is in all phases, has one bottom, one top, no loss and a name of its own."""
     return len(layer.bottom) == len(layer.top) == 1 and not layer.loss_weight \
-        and not (layer.include or layer.exclude) and (param is None or param.axis == 1) \
+        and not (layer.include or layer.exclude) \
         and sum(other.name == layer.name for other in net.layer) == 1
+
+
+def _fit(first, between, second):
+    """Whether the axis that `first` permutes is what the others take.
+
+    The second layer's must be the same; those of a number a channel mean axis 1.
+    """
+    one, other = (layer.sparse_orthogonal_inner_product_param for layer in (first, second))
+    return other.permute_input and one.axis == other.axis >= -1 and \
+        (one.axis == 1 or not any(layer.type in _BY_CHANNEL for layer in between))
 
 
 def _keeps_channels(layer):

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import os
+import weakref
 
 import numpy as np
 
@@ -68,6 +69,7 @@ class Net:
         self._plan = BackwardPlan(param.force_backward)
         self._learnable = LearnableParams()
         self._makers = {}                             # blob name -> name of the layer that made it
+        self._sharing = weakref.WeakSet([self])       # the nets with this one's weights
         with one_blas_thread():
             for layer_param, place in insert_splits(layers_in_state(param, places)):
                 self._add_layer(layer_param, place)
@@ -348,6 +350,9 @@ class Net:
     def share_with(self, other):
         """Use the other net's weights (the same memory) in layers of the same name."""
         copying.share_weights(self, other)
+        self._sharing.discard(self)
+        self._sharing = other._sharing
+        self._sharing.add(self)
 
     def save(self, path):
         """Write the weights as a binary .caffemodel that Caffe reads too."""

@@ -254,6 +254,20 @@ def test_a_net_that_shares_weights_has_their_orders():
     assert saved.total_loss == net.total_loss
 
 
+@pytest.mark.parametrize("shared", [1, 0])
+def test_nets_that_share_weights_have_the_orders_of_a_file(shared):
+    """Which of the two reads the file makes no difference."""
+    source = net_text(TYPE)
+    nets, saved = [build(source, seed=seed) for seed in (1, 2)], build(source, seed=3)
+    nets[1].share_with(nets[0])
+    nets[shared].copy_from(_stored(saved))
+    for net in (*nets, saved):
+        net.blobs["x"].data, net.blobs["label"].data = saved.blobs["x"].data, \
+            saved.blobs["label"].data
+        net.forward()
+    assert nets[0].total_loss == nets[1].total_loss == saved.total_loss
+
+
 def _stored(net):
     from minicaffe.net.copying import net_to_proto
     return net_to_proto(net)
@@ -265,11 +279,15 @@ def test_orders_shared_by_name():
                       (("w", ""), ("c", ""), ("columns", "lr_mult: 0"), ("rows", "lr_mult: 0")))
     fields = """sparse_orthogonal_inner_product_param { num_output: 6
                 weight_filler { type: 'sao' degree: 2 } } """ + shared
-    net = build("name: 'tied' " + inputs(x=(4, 6)) + layer_text("a", TYPE, "x", more=fields)
-                + layer_text("b", TYPE, "x", more=fields))
-    net.forward()
-    assert_array_equal(net.blobs["a"].data, net.blobs["b"].data)
-    assert net.blobs["a"].data.any()
+    net_source = "name: 'tied' " + inputs(x=(4, 6)) + layer_text("a", TYPE, "x", more=fields) \
+        + layer_text("b", TYPE, "x", more=fields)
+    net = build(net_source)
+    for seed in None, 2:
+        if seed:
+            net.copy_from(_stored(build(net_source, seed=seed)))
+        net.forward()
+        assert_array_equal(net.blobs["a"].data, net.blobs["b"].data)
+        assert net.blobs["a"].data.any()
 
 
 @pytest.mark.parametrize("index", [2, 3])

@@ -116,9 +116,21 @@ def test_a_scale_of_each_sample_in_a_batch_as_large_as_the_layer():
         merge_orders(source, net_to_proto(net))
 
 
-@pytest.mark.parametrize("more", ["permute_output: false", "permute_input: false", "axis: -1"])
-def test_layers_that_have_no_two_orders(more):
-    source = message(chain(SPARSE, more=more))
+@pytest.mark.parametrize("axis", [2, -1])
+def test_products_of_the_last_axis(axis):
+    source = message(chain(SPARSE, more=f"axis: {axis}", between=layer("r", "GELU", "a"))
+                     .replace("dim: 5 dim: 8", "dim: 5 dim: 3 dim: 8"))
+    old = build(text.to_text(source))
+    assert old.blobs["a"].shape == (5, 3, 16)
+    check_equal(from_messages(*merge_orders(source, net_to_proto(old)), old), old)
+
+
+@pytest.mark.parametrize("more, between", [
+    ("permute_output: false", None), ("permute_input: false", None),
+    ("axis: -1", layer("r", "Bias", "a"))])
+def test_layers_that_have_no_two_orders(more, between):
+    source = message(chain(SPARSE, more=more, between=between)
+                     .replace("dim: 5 dim: 8", "dim: 5 dim: 1 dim: 8"))
     with pytest.raises(NetError, match=f"no two {SPARSE} layers in a row"):
         merge_orders(source, net_to_proto(build(text.to_text(source))))
 

@@ -39,8 +39,10 @@ DATA = layer("data", "Data", top="x label", more="""
     data_param { backend: NPZ source: "set.npz" batch_size: 5 shuffle: true rand_skip: 3 }""")
 SHUFFLED = layer("b", "BlockInnerProduct", "a", more="""block_inner_product_param {
     num_output: 6 num_blocks: 3 shuffle: BLOCKS weight_filler { type: "xavier" } }""")
-TRAINED = DATA + ip("a", "x", 6) + layer("d", "Dropout", "a", "a") + SHUFFLED + ip("c", "b") \
-    + layer("loss", "SoftmaxWithLoss", "c label")
+ORDERED = layer("s", "SparseOrthogonalInnerProduct", "a", "a", """
+    sparse_orthogonal_inner_product_param { num_output: 6 weight_filler { type: "sao" degree: 2 } }""")
+TRAINED = DATA + ip("a", "x", 6) + layer("d", "Dropout", "a", "a") + ORDERED + SHUFFLED \
+    + ip("c", "b") + layer("loss", "SoftmaxWithLoss", "c label")
 
 
 def make(**fields):
@@ -79,6 +81,18 @@ def test_a_resumed_run_ends_in_the_same_bits(here, type_name, random_seed):
     assert resumed.test() == tested                  # test nets go on in their data too
     solver.close()
     resumed.close()
+
+
+def test_a_solver_of_another_seed_tests_what_was_saved(here):
+    """Orders are drawn by the seed: those of its test net have to be the file's as well."""
+    write_data(here)
+    solver, other = make(random_seed=1), make(random_seed=2)
+    solver.step(2)
+    state = solver.snapshot()
+    other.restore(state)
+    assert other.test() == solver.test()
+    solver.close()
+    other.close()
 
 
 def resumed_equals(source):
