@@ -48,10 +48,10 @@ def main(argv=None):
 def prune_weights(args, source, net):
     """Prune the weights of the net in place; for blocks write OUT.prototxt."""
     message = pruning_message(args)
-    before = {name: left(net, name) for name in net.params}
+    before = {name: left(blobs[0]) for name, blobs in net.params.items()}
     names = prune(net, message)
     for name in names:
-        print(f"{name}: {left(net, name)} of {before[name]} weights are left")
+        print(f"{name}: {left(net.params[name][0])} of {before[name]} weights are left")
     if message.method == message.OFF_DIAGONAL:
         fields = {field.name: value for field, value in message.ListFields()
                   if field.name in ("num_blocks", "block_input_dim", "block_output_dim")}
@@ -84,8 +84,7 @@ def remove_units(args, source, net):
 
 def size(net):
     """How many weights and biases a net has, without those that masks keep at zero."""
-    return sum(int(blob.data.size if blob.mask is None else blob.mask.sum())
-               for blobs in net.params.values() for blob in blobs)
+    return sum(left(blob) for blobs in net.params.values() for blob in blobs)
 
 
 def arguments(argv):
@@ -185,9 +184,9 @@ def pruning_message(args):
         method=method, **{name: value for name, value in fields.items() if value is not None})
 
 
-def left(net, name):
-    """How many of a layer's weights aren't zero."""
-    return int((net.params[name][0].data != 0).sum())
+def left(blob):
+    """How many of a blob's entries no mask keeps at zero."""
+    return blob.size if blob.mask is None else int(blob.mask.sum())
 
 
 if __name__ == "__main__":

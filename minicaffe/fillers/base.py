@@ -7,6 +7,7 @@ import numpy as np
 
 from ..backend import assign
 from ..errors import Error
+from ..proto.caffe_pb2 import FillerParameter
 from ..registry import Registry
 from ..structured import ramanujan
 
@@ -78,6 +79,16 @@ def fan(blob, param):
             param.AVERAGE: (fan_in + fan_out) / 2}[param.variance_norm]
 
 
+# the fields of orthogonal and sparse fillers
+OWN_FIELDS = tuple(field.name for field in FillerParameter.DESCRIPTOR.fields
+                   if field.number >= 10000)
+
+
+def refuse_own(param, but=()):
+    """Error where the FillerParameter gives a field of OWN_FIELDS, but for the names in `but`."""
+    refuse(param, *(name for name in OWN_FIELDS if name not in but))
+
+
 # ---- orthogonal and sparse fillers
 
 def refuse(param, *fields):
@@ -126,11 +137,12 @@ def sparse_structure(param, m, n, rng):
         raise Error("structure_seed is for variants 1 and 2: variant 3 has a structure a layer")
     if param.HasField("degree") == param.HasField("sparsity"):
         raise Error("needs either degree or sparsity")
-    degree = param.degree
+    degree, quarters = param.degree, quarter(m, n) if param.relu else None
     if param.HasField("sparsity"):
-        degree = ramanujan.degree_of_sparsity(m, n, param.sparsity)
+        degree = ramanujan.degree_of_sparsity(*(quarters or (m, n)), param.sparsity, param.crop)
+        degree *= 1 + param.relu
     if param.relu:
-        m, n = quarter(m, n)
+        m, n = quarters
         if degree % 2 or (degree // 2 not in ramanujan.valid_degrees(m, n) and not param.crop):
             known = ", ".join(str(2 * d) for d in ramanujan.valid_degrees(m, n))
             raise Error(f"degree {degree} does not fit four quarters of {m} x {n} (relu): it can "

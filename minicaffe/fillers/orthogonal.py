@@ -2,14 +2,14 @@
 
 from ..structured.orthogonal import orthonormal, relu_form
 from ..structured.orthogonal_convolution import delta_kernel
-from .base import kernel_shape, matrix_shape, quarter, refuse, register_filler, write
-
-_OF_OTHERS = ("sparse", "degree", "sparsity", "variant", "values", "crop", "structure_seed")
+from .base import (kernel_shape, matrix_shape, quarter, refuse, refuse_own, register_filler,
+                   write)
 
 
 def _drawn(param, m, n, rng):
     """gain times a random orthogonal matrix (m, n), or the ReLU form of one for its quarter."""
-    refuse(param, *_OF_OTHERS)
+    refuse(param, "sparse")
+    refuse_own(param, but=["gain", "relu"])
     if param.relu:
         return param.gain * relu_form(orthonormal(*quarter(m, n), rng))
     return param.gain * orthonormal(m, n, rng)

@@ -9,6 +9,9 @@ variant     structure                               values
 1           of structure_seed: all layers alike     each block its own
 2           of structure_seed: all layers alike     all blocks of a matrix alike
 3           each layer its own                      each block its own
+
+crop: where no structure fits m x n, one of a larger matrix is cut to its size
+(structured.ramanujan.structure says how, and what rows then look like).
 Source: the thesis on sparsity-aware orthogonal initialisation, Section 3.4.
 """
 

@@ -6,25 +6,26 @@ import math
 import numpy as np
 
 from ..errors import Error
-from .base import fan, register_filler, write
+from .base import fan, refuse_own, register_filler, write
 
 
-def _refuse_sparse(param):
+def _refuse_others(param, but=()):
     if param.sparse != -1:
         raise Error("sparse is for the gaussian filler only")
+    refuse_own(param, but)
 
 
 @register_filler("constant")
 def constant(blob, param, rng):
     """Every entry `value`."""
-    _refuse_sparse(param)
+    _refuse_others(param)
     blob.data[...] = param.value
 
 
 @register_filler("uniform")
 def uniform(blob, param, rng):
     """Uniform on [min, max)."""
-    _refuse_sparse(param)
+    _refuse_others(param)
     if param.max < param.min:
         raise Error(f"max {param.max:g} is smaller than min {param.min:g}")
     write(blob, rng.uniform(param.min, param.max, blob.shape))
@@ -36,6 +37,7 @@ def gaussian(blob, param, rng):
 
     So the expected number of non-zero outputs of one input is s.
     """
+    refuse_own(param)
     if param.std < 0:
         raise Error(f"std {param.std:g} is negative")
     values = rng.normal(param.mean, param.std, blob.shape)
@@ -50,7 +52,7 @@ def gaussian(blob, param, rng):
 @register_filler("positive_unitball")
 def positive_unitball(blob, param, rng):
     """Uniform on [0, 1), then each row (all that has one index on axis 0) divided by its sum."""
-    _refuse_sparse(param)
+    _refuse_others(param)
     if not blob.shape:
         raise Error("needs a blob with at least one axis")
     rows = rng.random((blob.shape[0], blob.count(1)))
@@ -63,7 +65,7 @@ def xavier(blob, param, rng):
 
     values NORMAL: normal with the same variance, 1/n.
     """
-    _refuse_sparse(param)
+    _refuse_others(param, but=["values"])
     n = fan(blob, param)
     if param.values == param.NORMAL:
         write(blob, rng.normal(0, math.sqrt(1 / n), blob.shape))
@@ -74,7 +76,7 @@ def xavier(blob, param, rng):
 @register_filler("msra")
 def msra(blob, param, rng):
     """Normal with variance 2/n, n by variance_norm (He et al. 2015)."""
-    _refuse_sparse(param)
+    _refuse_others(param)
     write(blob, rng.normal(0, math.sqrt(2 / fan(blob, param)), blob.shape))
 
 
@@ -84,7 +86,7 @@ def bilinear(blob, param, rng):
 
     w[., ., y, x] = (1 - |x/f - c|) (1 - |y/f - c|) with c = (k - 1) / (2f).
     """
-    _refuse_sparse(param)
+    _refuse_others(param)
     if len(blob.shape) != 4 or blob.shape[2] != blob.shape[3]:
         raise Error(f"needs a square kernel (4 axes, the last two equal), not shape {blob.shape}")
     kernel = blob.shape[3]

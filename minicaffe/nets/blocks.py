@@ -5,12 +5,13 @@ diagonal blocks; one block is the dense InnerProduct.
 Source: Nesky and Stout, Neural Comput. Appl. 32 (2020), Section 4.
 """
 
-from ..errors import Error
+from ..errors import Error, unknown
 from ..proto import caffe_pb2
 from .chain import Chain
 
 LEARNING = ("Convolution", "Deconvolution", "InnerProduct", "BlockInnerProduct")
 XAVIER = {"type": "xavier"}
+SHUFFLES = caffe_pb2.BlockInnerProductParameter.Shuffle.keys()
 
 
 def net_name(blocks, layers):
@@ -24,14 +25,19 @@ def with_blocks(net, blocks, shuffle="NONE"):
     blocks      a number for each InnerProduct layer; 1 leaves it as it is
     shuffle     of the block diagonal ones: NONE, BLOCKS, CHANNELS or FIXED_BLOCKS
     Blocks are added to the net's name: "LeNet (100,10)-BD4". Raises Error where there are more or
-    fewer numbers than layers, and for transposed weights.
+    fewer numbers than layers, where one is less than 1, for an unknown shuffle and for transposed
+    weights.
     """
+    if shuffle not in SHUFFLES:
+        raise Error(unknown("shuffle", shuffle, SHUFFLES))
     result = caffe_pb2.NetParameter()
     result.CopyFrom(net)
     layers = [layer for layer in result.layer if layer.type == "InnerProduct"]
     if len(layers) != len(blocks):
         raise Error(f"{len(blocks)} numbers of blocks are given for {len(layers)} InnerProduct "
                     f"layers: {', '.join(layer.name for layer in layers) or 'none'}")
+    if min(blocks) < 1:
+        raise Error(f"numbers of blocks must be at least 1, not {blocks}")
     if any(number != 1 for number in blocks):
         count = sum(layer.type in LEARNING for layer in result.layer)
         result.name = f"{net.name} {net_name(blocks, count)}".strip()

@@ -28,7 +28,8 @@ class Initialisation:
     default    filler type of "default"
     options    fields of the filler, such as degree or sparsity (one of them for a sparse name, none
                for a dense one), variant, values, gain, relu, structure_seed; None: not given
-    Raises Error for an unknown name or option, and where degree and sparsity don't fit the name.
+    Raises Error for an unknown name or option, for a sparsity that is none, and where degree and
+    sparsity don't fit the name.
     """
 
     def __init__(self, name, default="msra", **options):
@@ -43,6 +44,9 @@ class Initialisation:
             raise Error(f"init '{name}' needs degree or sparsity, and not both")
         if name not in SPARSE and given:
             raise Error(f"init '{name}' is dense: {given[0]} is for {', '.join(SPARSE)}")
+        if not 0 <= self.options.get("sparsity", 0) < 1:
+            raise Error("sparsity must be at least 0 and less than 1, not "
+                        f"{self.options['sparsity']:g}")
 
     @property
     def is_sparse(self):

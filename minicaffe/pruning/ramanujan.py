@@ -29,7 +29,7 @@ class Ramanujan(Structured):
         self.matrix = shape[::-1] if self.transposed else shape            # outputs, inputs
         given = given_one(self.param, "degree", "sparsity")
         self.degree = self.param.degree if given == "degree" else \
-            degree_of_sparsity(*self.matrix, decimal_sparsity(self.param))
+            degree_of_sparsity(*self.matrix, decimal_sparsity(self.param), self.param.crop)
         self._structure(self.generator(max(0, self.param.random_seed)))      # raises if none fits
 
     def _structure(self, rng):

@@ -18,6 +18,7 @@ from .orthogonal import orthonormal, relu_form
 
 # How far a sparsity may be off that of a degree: half of the last digit of "99.2 %".
 _ROUNDING = 0.0005
+_CROP_HINT = "; with `crop` a structure may be larger than the matrix and is cut to its size"
 
 
 class Structure(NamedTuple):
@@ -71,18 +72,22 @@ def valid_degrees(m, n):
     return [max(m, n) // blocks for blocks in range(common, 0, -1) if common % blocks == 0]
 
 
-def degree_of_sparsity(m, n, sparsity):
-    """The degree that makes the share `sparsity` of a matrix of m x n zero: 1 - degree / max(m, n).
+def degree_of_sparsity(m, n, sparsity, crop=False):
+    """The degree that makes the share `sparsity` of a matrix of m x n zero.
 
-    As sparsities are written rounded (99.2 % for 1 - 2/256), the degree with the nearest one is
-    taken if it is within 0.0005; Error, which lists all that there are, if none is.
+    With b blocks that is 1 - 1/b, and the degree max(m, n) / b, where b divides both dimensions;
+    with crop, see `structure`, the smaller alone, and the degree is rounded up. As sparsities are
+    written rounded (99.2 % for 1 - 1/128), the nearest one is taken if it is within 0.0005;
+    Error, which lists all that there are, if none is.
     """
-    larger, degrees = max(m, n), valid_degrees(m, n)
-    nearest = min(degrees, key=lambda degree: abs(1 - degree / larger - sparsity))
-    if not abs(1 - nearest / larger - sparsity) <= _ROUNDING:
-        known = ", ".join(f"{1 - d / larger:.6g} (degree {d})" for d in degrees)
-        raise Error(f"sparsity {sparsity:g} does not fit a matrix of {m} x {n}: it can be {known}")
-    return nearest
+    larger, common = max(m, n), min(m, n) if crop else math.gcd(m, n)
+    numbers = [blocks for blocks in range(common, 0, -1) if common % blocks == 0]
+    nearest = min(numbers, key=lambda blocks: abs(1 - 1 / blocks - sparsity))
+    if not abs(1 - 1 / nearest - sparsity) <= _ROUNDING:
+        known = ", ".join(f"{1 - 1 / b:.6g} (degree {-(-larger // b)})" for b in numbers)
+        raise Error(f"sparsity {sparsity:g} does not fit a matrix of {m} x {n}: it can be {known}"
+                    + _CROP_HINT * (not crop))
+    return -(-larger // nearest)
 
 
 # ---- structures
@@ -134,7 +139,7 @@ def _number_of_blocks(smaller, larger, degree, crop):
         raise Error(f"degree {degree} is too small for {smaller} x {larger}, cropped: it must be "
                     f"at least {-(-larger // smaller)}")
     raise Error(f"degree {degree} does not fit a matrix with the sides {smaller} and {larger}: it "
-                f"can be {', '.join(map(str, degrees))}")
+                f"can be {', '.join(map(str, degrees))}" + _CROP_HINT)
 
 
 def _of_blocks(row_block, column_block):

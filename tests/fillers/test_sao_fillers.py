@@ -122,6 +122,15 @@ def test_cropped_relu_form():
     assert_allclose(singular_values(w[:4, :11]), 1, atol=1e-12)
 
 
+def test_sparsity_of_what_is_cropped():
+    """The thesis's first layer of MLP-7; quarters of 4 x 11, cut from 4 x 12 of 2 blocks."""
+    w, mask = values("sao", (100, 1024), sparsity=0.9, crop=True)
+    assert_array_equal(mask.sum(axis=0), 10)
+    assert_allclose(singular_values(w), 1, atol=1e-12)
+    _, mask = values("sao", (8, 22), sparsity=0.5, relu=True, crop=True)
+    assert_array_equal(mask.sum(axis=0), 4)
+
+
 def test_sparsity_of_the_relu_form():
     _, mask = values("sao", (64, 64), sparsity=0.9375, relu=True)
     check_degrees(mask, 4, 4)
@@ -214,6 +223,8 @@ def test_every_back_end_has_the_same_values(xp, name, shape):
      r"degree 1 does not fit four quarters of 4 x 4 \(relu\): it can be 2, 4, 8"),
     ("sao", (8, 12), {"degree": 4, "relu": True}, "degree 4 .*of 4 x 6 .*: it can be 6, 12"),
     ("sao", (4, 11), {"degree": 3, "crop": True, "variant": 2}, "blocks of different shapes"),
+    ("sao", (8, 12), {"sparsity": 0.875}, "it can be 0.75 .*; with `crop`"),
+    ("sao", (8, 12), {"sparsity": 0.8, "crop": True}, r"it can be 0.875 \(degree 2\), 0.75 .*\)$"),
     ("ramanujan", (8, 8), {"degree": 2, "relu": True}, "relu is for other fillers"),
     ("sao_delta", (8, 8), {"degree": 2}, "a convolution's weights"),
     ("sao_delta", (8, 8, 3, 3), {"degree": 2, "values": 0}, "values is for other fillers")])

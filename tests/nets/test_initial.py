@@ -54,6 +54,7 @@ def test_options_of_one_layer():
     ({"name": "sao", "degre": 4}, "unknown option 'degre': did you mean 'degree'"),
     ({"name": "sao"}, "init 'sao' needs degree or sparsity, and not both"),
     ({"name": "sao_eco", "degree": 2, "sparsity": 0.5}, "'sao_eco' needs degree or sparsity"),
+    ({"name": "sao", "sparsity": 1.2}, "sparsity must be at least 0 and less than 1, not 1.2"),
     ({"name": "eco", "sparsity": 0.5}, "init 'eco' is dense: sparsity is for sao, ramanujan")])
 def test_errors(arguments, message):
     with pytest.raises(Error, match=message):

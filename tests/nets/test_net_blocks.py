@@ -84,6 +84,10 @@ def test_what_does_not_fit():
     with pytest.raises(Error, match="3 numbers of blocks are given for 2 InnerProduct layers: ip1, "
                                     "ip2"):
         nets.lenet((1, 1, 1))
+    with pytest.raises(Error, match=r"numbers of blocks must be at least 1, not \(-2, 1\)"):
+        nets.lenet((-2, 1))
+    with pytest.raises(Error, match="unknown shuffle 'BLOCK': did you mean 'BLOCKS'"):
+        nets.lenet((100, 10), "BLOCK")
     net = nets.lenet()
     net.layer[-3].inner_product_param.transpose = True
     with pytest.raises(Error, match="layer 'ip2': transposed weights"):

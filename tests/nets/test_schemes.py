@@ -78,7 +78,7 @@ def test_batches_epochs_and_files():
 
 
 def test_rates_by_depth():
-    assert [nets.mlp_n_rate(n) for n in (50, 200, 1000)] == [1e-2, 1e-3, 1e-3]
+    assert [nets.mlp_n_rate(n) for n in (50, 200, 400, 600, 1000)] == [1e-2, 1e-3, 1e-3, 1e-4, 1e-4]
     assert [nets.vanilla_cnn_rate(n) for n in (8, 32, 128, 256, 512, 768)] == \
         [1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4]                                        # Table 3.8
 
@@ -88,3 +88,5 @@ def test_unknown_names():
         nets.solver("resnet20", "x.prototxt", "cifar10")
     with pytest.raises(Error, match="unknown data 'cifar'"):
         nets.solver("resnet", "x.prototxt", "cifar")
+    with pytest.raises(Error, match="unknown field 'epoch': did you mean 'epochs'"):
+        nets.solver("resnet", "x.prototxt", "cifar10", epoch=3)

@@ -197,7 +197,7 @@ def test_valid_degrees(m, n):
 def test_degree_that_does_not_fit(m, n, degree):
     known = ", ".join(map(str, degrees_by_the_definition(m, n)))
     with pytest.raises(Error, match=f"degree {degree} does not fit .*sides {min(m, n)} and "
-                                    f"{max(m, n)}: it can be {known}$"):
+                                    f"{max(m, n)}: it can be {known}; with `crop`"):
         make(m, n, degree)
 
 
@@ -213,6 +213,14 @@ def test_empty_matrix():
 def test_degree_of_sparsity(m, n, sparsity, degree):
     assert degree_of_sparsity(m, n, sparsity) == degree
     assert abs(1 - make(m, n, degree).mask().mean() - sparsity) < 1e-3
+
+
+@pytest.mark.parametrize("m, n, sparsity", [(100, 1024, 0.9), (1024, 100, 0.9), (12, 13, 11 / 12),
+                                            (60, 100, 0.9333), (8, 16, 0.75)])
+def test_sparsity_of_a_structure_that_is_cut(m, n, sparsity):
+    degree = degree_of_sparsity(m, n, sparsity, crop=True)
+    assert abs(1 - make(m, n, degree, crop=True).mask().mean() - sparsity) < 1e-3
+    assert degree == -(-max(m, n) // round(1 / (1 - sparsity)))
 
 
 @pytest.mark.parametrize("sparsity", [0.8, 1, -0.1, 0.749, np.nan])
