@@ -15,7 +15,6 @@ MLP_N_THESIS = 100                    # epochs; 10 in Table 4.2
 DEPTHS = {"smoke": (2,), "quick": (50,), "full": (50, 200)}
 ON_A_GPU = 50, 200, 400, 600, 800, 1000          # at full scale
 METHODS = "Dense", "SAO", "LMP-S", "LMP-T", "GMP-S", "GMP-T", "RG-S", "RG-T", "RG-U", "RG-N"
-LOW_RATE = 1e-5                       # with which the thesis trains RG-U and RG-N
 
 
 def depths(scale):
@@ -65,18 +64,14 @@ def sparse_mlp_n(layers, scale, degree=DEGREE, init="sao", records=0, rate=None,
                     length or MLP_N[scale], records=records, tests=tests, base_lr=rate)
 
 
-def mlp_n(layers, method, scale, rate=None):
-    """The Run of MLP-N on MNIST by one of METHODS; singular values at the start and the end.
-
-    rate: in place of the usual one.
-    """
+def mlp_n(layers, method, scale):
+    """The Run of MLP-N on MNIST by one of METHODS; singular values at the start and the end."""
     if method == "SAO":
-        return sparse_mlp_n(layers, scale, records=1, rate=rate, what="SAO")
+        return sparse_mlp_n(layers, scale, records=1, what="SAO")
     if method in ("RG-U", "RG-N"):
         values = "UNIFORM" if method == "RG-U" else "NORMAL"
-        return sparse_mlp_n(layers, scale, init="ramanujan", records=1, rate=rate, what=method,
-                            values=values)
-    rate = rate or nets.mlp_n_rate(layers)
+        return sparse_mlp_n(layers, scale, init="ramanujan", records=1, what=method, values=values)
+    rate = nets.mlp_n_rate(layers)
     net, more = nets.mlp_n(layers, widths=_widths(scale, DEGREE)), {}
     if method == "Dense":
         more["keep_weights"] = True
@@ -85,7 +80,7 @@ def mlp_n(layers, method, scale, rate=None):
         amount = {"degree": DEGREE} if how == "RG" else {"sparsity": SPARSITY}
         more["pruning"] = pruned_at_once(how, leave_out=[f"ip{layers + 2}"], **amount)
         if when == "T":
-            more["begin"] = mlp_n(layers, "Dense", scale, rate)
+            more["begin"] = mlp_n(layers, "Dense", scale)
     return training(f"MLP-{layers} {method}, rate {rate:g}", net, "mlp_n", MLP_N[scale], records=1,
                     base_lr=rate, **more)
 

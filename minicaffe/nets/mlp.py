@@ -42,13 +42,15 @@ def mlp_n(layers, init="orthogonal", activation="TanH", data="mnist", widths=Non
     """MLP-N: an input layer, a downscaling one, N - 1 symmetric ones and a dense output layer.
 
     On MNIST (pictures scaled to 32 x 32) linear[1024, 512], linear[512, 256], N - 1 linear[256,
-    256] and linear[256, 10]: N + 2 layers in all. On CIFAR-10, for Section 4.2.3, pictures of 36 x 36 and
-    432 units in each layer: the thesis doesn't give these sizes. With them the dense net of N = 4
-    has its 2.43e6 weights, the sparse nets its 2.52e6, 2.43e6, 2.38e6 and 2.36e6 if they are one
-    layer deeper than here, and all its degrees (216, 108, 54, 27) fit.
+    256] and linear[256, 10]: N + 2 layers in all. On CIFAR-10, for Section 4.2.3, pictures of
+    36 x 36 and 432 units in each layer: the thesis doesn't give these sizes. With them the dense
+    net of N = 4 has its 2.43e6 weights, the sparse nets its 2.52e6, 2.43e6, 2.38e6 and 2.36e6 if
+    they are one layer deeper than here, and all its degrees (216, 108, 54, 27) fit.
     widths  of the first and of all other hidden layers, in place of these
     skip    symmetric layers have skip connections: x_(l+1) = activation(W x_l + c + x_l)
-    gain    of orthogonal and sparse weights; init, options: see Initialisation
+    gain    of orthogonal and sparse weights, the thesis's by default; with it a gradient grows by
+            0.7 % a layer on its way to the input, so that N = 1000 wants 1.05 or random biases
+            (figures/sao/text_mlp1000.py); init, options: see Initialisation
     """
     if layers < 1:
         raise Error(f"MLP-N needs at least 1 layer, not {layers}")
