@@ -35,7 +35,7 @@ def unit_rows(weights, transposed=False):
 
 
 def measures(W):
-    """{name: number} of a matrix W (m, n).
+    """{name: number} of a matrix W (m, n), or of a list of the blocks along its diagonal.
 
     frobenius       ||W||_F, the root of the sum of squares
     spectral        the largest singular value
@@ -48,7 +48,8 @@ def measures(W):
     stable_rank = squares / values[0] ** 2 if values[0] else 0.0
     return {"frobenius": squares ** 0.5, "spectral": float(values[0]),
             "nuclear": float(values.sum()), "stable_rank": stable_rank,
-            "frame_potential": float(squared_cosines(to_numpy(W)).sum())}
+            "frame_potential": sum(float(squared_cosines(to_numpy(block)).sum())
+                                   for block in (W if isinstance(W, list) else [W]))}
 
 
 def rank_projection(W, k):

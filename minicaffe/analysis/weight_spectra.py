@@ -1,5 +1,6 @@
 """The spectra of all weight matrices of a file: a row of a table and a picture for each layer."""
 
+import collections
 import types
 from typing import NamedTuple
 
@@ -7,12 +8,18 @@ import numpy as np
 
 from ..errors import Error
 from ..fillers.base import fan
+from ..layers.sparse_orthogonal_inner_product import blob_names
 from ..proto import hdf5, upgrade, weights
+from ..structured.block_diagonal import Layout
 from . import plot_style as style
 from .redundancy import measures, power_law, unit_rows
 from .spectra import MarchenkoPastur, eigenvalues, singular_values
 
-KINDS = ("InnerProduct", "Convolution", "Deconvolution", "Embed")
+KINDS = {"InnerProduct": "inner_product_param", "Embed": "embed_param",
+         "BlockInnerProduct": "block_inner_product_param",
+         "SparseOrthogonalInnerProduct": "sparse_orthogonal_inner_product_param",
+         "Convolution": "convolution_param", "Deconvolution": "convolution_param"}
+BLOCKS = "BlockInnerProduct", "SparseOrthogonalInnerProduct"
 COLUMNS = ("layer", "shape", "Q", "n var", "at start", "beyond", "norm", "largest", "nuclear",
            "stable rank", "FP/m", "alpha", "KS", "tail")
 
@@ -20,13 +27,16 @@ COLUMNS = ("layer", "shape", "Q", "n var", "at start", "beyond", "norm", "larges
 class LayerSpectrum(NamedTuple):
     """A layer's weights as a matrix W (m, n), a row for each unit.
 
+    Of a layer of blocks W is block diagonal, and its eigenvalues are the blocks' all together.
     name, kind      of the layer
     shape           (m, n)
-    variance        of the entries
-    initial         n times the variance of the entries that the layer's filler draws; None where
-                    that isn't known
+    inputs          weights a unit: n; of blocks those of a block, on average over the units
+    variance        of the entries, of blocks without the zeros around them
+    laws            [(share of the eigenvalues, MarchenkoPastur)], what random blocks of each shape
+                    have with the variance that the layer's filler draws; empty where that isn't
+                    known
     eigenvalues     of W W^T, largest first
-    beyond          how many of them lie beyond the Marchenko-Pastur law's edge for that variance
+    beyond          how many of them lie beyond the edges of these laws
     measures        see redundancy.measures
     fitted          positive eigenvalues, largest first; of a convolution those of its m x c slices,
                     one for each place in the kernel, all together, as WeightWatcher takes them
@@ -36,55 +46,99 @@ class LayerSpectrum(NamedTuple):
     name: str
     kind: str
     shape: tuple
+    inputs: float
     variance: float
-    initial: float | None
+    laws: list
     eigenvalues: np.ndarray
     beyond: int | None
     measures: dict
     fitted: np.ndarray
     fit: object
 
+    @property
+    def initial(self):
+        """`inputs` times the variance of what the filler draws; None where that isn't known."""
+        return sum(share * law.variance for share, law in self.laws) if self.laws else None
+
 
 def read_layers(net, source):
     """[(LayerParameter of the net, its weights)] of a prototxt and a weights file, both paths.
 
-    Of the layers that have a weight matrix or kernels in the file; in the net's order.
-    Raises Error where none is in both.
+    Of the layers that have a weight matrix or kernels in the file, in the net's order; weights of
+    blocks are a list of matrices. Raises Error where none is in both, and where the file's are
+    those of another type of layer.
     """
     stored = hdf5.read_net_weights(source)
     if stored.layers:
         stored = upgrade.upgrade_weights(stored, str(source))
-    blobs = {layer.name: layer.blobs[0] for layer in stored.layer if layer.blobs}
+    blobs = {layer.name: layer.blobs for layer in stored.layer if layer.blobs}
     found = []
     for layer in upgrade.read_net(net)[0].layer:
         if layer.type in KINDS and layer.name in blobs:
-            array = weights.blob_to_array(blobs.pop(layer.name))
-            # old files have four axes everywhere
-            matrix = layer.type in ("InnerProduct", "Embed")
-            found.append((layer, array.reshape(array.shape[-2:]) if matrix else array))
+            arrays = [weights.blob_to_array(blob) for blob in blobs.pop(layer.name)]
+            try:
+                found.append((layer, _weights(layer, arrays)))
+            except (Error, IndexError) as problem:
+                raise Error(f"{source}: layer '{layer.name}' is of type {layer.type} in {net}, but "
+                            f"its weights have shape {arrays[0].shape} there") from problem
     if not found:
-        raise Error(f"{source}: no {', '.join(KINDS[:-1])} or {KINDS[-1]} layer of {net} has "
-                    "weights there")
+        *others, last = KINDS
+        raise Error(f"{source}: no {', '.join(others)} or {last} layer of {net} has weights there")
     return found
 
 
+def _weights(layer, arrays):
+    """The matrix, the kernels or the list of blocks that a layer's stored blobs hold."""
+    param, first = getattr(layer, KINDS[layer.type]), arrays[0]
+    axes = (2, 4) if layer.type in ("InnerProduct", "Embed") else \
+        (1, 3) if layer.type in BLOCKS else (4,)
+    if first.ndim not in axes:
+        raise Error("other axes")
+    if layer.type not in BLOCKS:                      # old files have four axes everywhere
+        return first.reshape(first.shape[-2:]) if 2 in axes else first
+    if first.ndim == 3:
+        return list(first)
+    outputs, inputs = param.block_output_dim, param.block_input_dim
+    if not outputs:                                   # cropped: the sizes are a blob, the last
+        outputs, inputs = arrays[len(blob_names(param)) - 1].astype(int).T.tolist()
+    return Layout(outputs, inputs).split(first)
+
+
 def spectrum(layer, array):
-    """The LayerSpectrum of a LayerParameter with those weights, an array."""
-    if not np.isfinite(array).all():
+    """The LayerSpectrum of a LayerParameter with those weights, as read_layers gives them."""
+    if isinstance(array, list):
+        blocks = [unit_rows(block) for block in array]
+    else:
+        transposed = layer.type == "InnerProduct" and layer.inner_product_param.transpose
+        blocks = [unit_rows(array, transposed)]
+    entries = np.concatenate([block.ravel() for block in blocks])
+    if not np.isfinite(entries).all():
         raise Error(f"layer '{layer.name}': its weights are not finite")
-    transposed = layer.type == "InnerProduct" and layer.inner_product_param.transpose
-    W = unit_rows(array, transposed)
-    m, n = W.shape
-    values, initial = singular_values(W), initial_variance(layer, array.shape)
-    squares = eigenvalues(values, m, 1)
-    law = MarchenkoPastur(m / n, n * initial) if initial else None
+    m, n = (sum(sizes) for sizes in zip(*(block.shape for block in blocks)))
+    laws, beyond = _laws(layer, array, blocks, m)
+    squares = eigenvalues(singular_values(blocks), m, 1)
     return LayerSpectrum(
-        layer.name, layer.type, (m, n), float(W.var()), n * initial if initial else None, squares,
-        int((squares > law.b).sum()) if law else None, measures(W), *_tail(array, squares))
+        layer.name, layer.type, (m, n), entries.size / m, float(entries.var()), laws, squares,
+        beyond, measures(blocks), *_tail(array, squares))
+
+
+def _laws(layer, array, blocks, m):
+    """The laws of a LayerSpectrum, and how many eigenvalues lie beyond them (None without)."""
+    laws, beyond = [], 0
+    for (rows, columns), number in collections.Counter(block.shape for block in blocks).items():
+        variance = initial_variance(layer, (rows, columns) if isinstance(array, list)
+                                    else array.shape)
+        if not variance:
+            return [], None
+        law = MarchenkoPastur(rows / columns, columns * variance)
+        laws.append((number * rows / m, law))
+        alike = np.stack([block for block in blocks if block.shape == (rows, columns)])
+        beyond += int((singular_values(alike) ** 2 > law.b).sum())
+    return laws, beyond
 
 
 def _tail(array, squares):
-    if array.ndim == 4 and array[0, 0].size > 1:
+    if not isinstance(array, list) and array.ndim == 4 and array[0, 0].size > 1:
         slices = array.reshape(*array.shape[:2], -1).transpose(2, 0, 1)
         squares = singular_values(slices) ** 2
     squares = squares[squares > 1e-12 * squares[0]]
@@ -95,10 +149,11 @@ def _tail(array, squares):
 
 
 def initial_variance(layer, shape):
-    """The variance of the entries that a layer's weight_filler draws; None where it isn't known."""
-    message = {"InnerProduct": layer.inner_product_param, "Embed": layer.embed_param}.get(
-        layer.type, layer.convolution_param)
-    filler = message.weight_filler
+    """The variance of the entries that a layer's weight_filler draws; None where it isn't known.
+
+    shape: of the weights; of a layer of blocks that of a block.
+    """
+    filler = getattr(layer, KINDS[layer.type]).weight_filler
     n = fan(types.SimpleNamespace(shape=shape), filler)
     known = {"xavier": 1 / n, "msra": 2 / n, "gaussian": filler.std ** 2,
              "uniform": (filler.max - filler.min) ** 2 / 12}
@@ -118,7 +173,7 @@ def _row(s):
     (m, n), numbers = s.shape, s.measures
     fit = ("-", "-", "-") if s.fit is None else (
         f"{s.fit.alpha:.2f}", f"{s.fit.distance:.3f}", str(s.fit.tail))
-    return (s.name, f"{m} x {n}", f"{n / m:.3g}", f"{n * s.variance:.3g}",
+    return (s.name, f"{m} x {n}", f"{n / m:.3g}", f"{s.inputs * s.variance:.3g}",
             "-" if s.initial is None else f"{s.initial:.3g}",
             "-" if s.beyond is None else str(s.beyond), f"{numbers['frobenius']:.4g}",
             f"{numbers['spectral']:.4g}", f"{numbers['nuclear']:.4g}",
@@ -133,10 +188,9 @@ def plot(s):
     style.clean(left, "density", f"{s.name}: eigenvalues of W W$^T$, Q = {n / m:.3g}")
     left.hist(s.eigenvalues, bins=min(60, max(10, len(s.eigenvalues) // 4)), density=True,
               color=style.COLORS[0], alpha=0.6, label="the weights")
-    if s.initial is not None:
-        law = MarchenkoPastur(m / n, s.initial)
-        x = np.linspace(law.a, law.b, 400)
-        left.plot(x, law.density(x), color=style.COLORS[1],
+    if s.laws:
+        x = np.linspace(min(law.a for _, law in s.laws), max(law.b for _, law in s.laws), 400)
+        left.plot(x, sum(share * law.density(x) for share, law in s.laws), color=style.COLORS[1],
                   label=f"Marchenko-Pastur, n variance = {s.initial:.3g}")
     left.set_xlabel("eigenvalue")
     left.legend(fontsize=8, frameon=False)

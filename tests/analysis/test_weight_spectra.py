@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.linalg
 from numpy.testing import assert_allclose
 
 from minicaffe.analysis.redundancy import power_law
@@ -15,7 +16,8 @@ FILLERS = [{"type": "xavier"}, {"type": "xavier", "variance_norm": "AVERAGE"}, {
 
 
 def layer(kind="InnerProduct", filler=None, **fields):
-    message = {"InnerProduct": "inner_product_param", "Convolution": "convolution_param"}[kind]
+    message = {"InnerProduct": "inner_product_param", "Convolution": "convolution_param",
+               "BlockInnerProduct": "block_inner_product_param"}[kind]
     return caffe_pb2.LayerParameter(name="it", type=kind, **{
         message: {**fields, "weight_filler": filler or {"type": "xavier"}}})
 
@@ -60,6 +62,34 @@ def test_power_law_of_a_convolution_is_of_its_slices_together():
     assert found.shape == (16, 108) and found.fit == power_law(np.concatenate(values))
     pointwise = spectrum(layer("Convolution"), kernels[:, :, :1, :1])
     assert pointwise.fit == power_law(values[0])
+
+
+@pytest.mark.parametrize("sizes", [[(5, 8)] * 40, [(5, 8), (9, 4), (5, 8), (3, 30)]])
+def test_blocks_are_a_block_diagonal_matrix(sizes):
+    rng = np.random.default_rng(5)
+    blocks = [rng.normal(0, k ** -0.5, (n, k)) for n, k in sizes]
+    W = scipy.linalg.block_diag(*blocks)
+    found, dense = spectrum(layer("BlockInnerProduct"), blocks), spectrum(layer(), W)
+    assert found.shape == dense.shape == W.shape
+    assert_allclose(found.eigenvalues, dense.eigenvalues, atol=1e-12)
+    for name, value in dense.measures.items():
+        assert found.measures[name] == pytest.approx(value), name
+    assert found.variance == pytest.approx(np.concatenate([b.ravel() for b in blocks]).var())
+    assert found.inputs == pytest.approx(sum(n * k for n, k in sizes) / len(W))
+
+
+def test_random_blocks_stay_within_their_law_and_a_spike_does_not():
+    rng = np.random.default_rng(6)
+    blocks = [rng.normal(0, 150 ** -0.5, (100, 150)) for _ in range(3)]
+    blocks.append(rng.normal(0, 400 ** -0.5, (50, 400)))
+    found = spectrum(layer("BlockInnerProduct"), blocks)
+    assert [share for share, _ in found.laws] == [300 / 350, 50 / 350]
+    assert found.initial == pytest.approx(1)
+    edges = sorted({law.b for _, law in found.laws})
+    assert found.beyond <= 2 and found.eigenvalues[0] == pytest.approx(edges[1], rel=0.05)
+    blocks[3][0] *= 1.6                     # beyond its own block's law, within that of the others
+    spiked = spectrum(layer("BlockInnerProduct"), blocks)
+    assert spiked.eigenvalues[0] == found.eigenvalues[0] and spiked.beyond > found.beyond
 
 
 def test_table():

@@ -1,3 +1,8 @@
+import pytest
+
+from minicaffe import TEST, Net
+
+
 def test_table_and_plots(run_tool, train, folder):
     assert train().code == 0
     result = run_tool("spectra", "net.prototxt", "out/net_iter_8.caffemodel", "--plots", "spectra")
@@ -16,6 +21,36 @@ def test_data_is_not_needed(run_tool, train, folder):
     assert train().code == 0
     (folder / "pictures" / "train-images-idx3-ubyte").unlink()
     assert run_tool("spectra", "net.prototxt", "out/net_iter_8.caffemodel").code == 0
+
+
+@pytest.mark.parametrize("blocks", [["--blocks", "3"],
+                                    ["--block-inputs", "10,26", "--block-outputs", "2,1"]])
+def test_diagonal_blocks(run_tool, train, folder, blocks):
+    assert train().code == 0
+    assert run_tool("prune", "net.prototxt", "out/net_iter_8.caffemodel", "pruned", "--layer", "ip",
+                    *blocks).code == 0
+    result = run_tool("spectra", "pruned.prototxt", "pruned.caffemodel", "--plots", "spectra")
+    assert result.code == 0
+    assert result.out.splitlines()[2].split()[:4] == ["ip", "3", "x", "36"]
+    wrong = run_tool("spectra", "net.prototxt", "pruned.caffemodel")
+    assert wrong.code == 1 and wrong.out == ""
+    assert wrong.err.startswith("error: pruned.caffemodel: layer 'ip' is of type InnerProduct in "
+                                "net.prototxt, but its weights have shape (")
+
+
+@pytest.mark.parametrize("filler", ["degree: 12", "degree: 13 crop: true"])
+def test_sparse_orthogonal_weights(run_tool, folder, filler):
+    """Also where the sizes of blocks are a blob of their own: all singular values are 1."""
+    net = folder / "net.prototxt"
+    sparse = net.read_text().replace('"InnerProduct"', '"SparseOrthogonalInnerProduct"').replace(
+        'inner_product_param { num_output: 3 weight_filler { type: "xavier" } }',
+        'sparse_orthogonal_inner_product_param { num_output: 3 weight_filler { type: "sao" '
+        f'{filler} }} }}')
+    net.write_text(sparse)
+    Net(str(net), TEST).save("start.caffemodel")
+    result = run_tool("spectra", "net.prototxt", "start.caffemodel", "--layer", "ip")
+    assert result.code == 0, result
+    assert float(result.out.splitlines()[1].split()[8]) == pytest.approx(3 ** 0.5, rel=1e-3)
 
 
 def test_bad_input(run_tool, train, folder):
