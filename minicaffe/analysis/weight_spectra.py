@@ -1,13 +1,12 @@
 """The spectra of all weight matrices of a file: a row of a table and a picture for each layer."""
 
 import collections
-import types
 from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import Error
-from ..fillers.base import fan
+from ..fillers.base import variance
 from ..layers.sparse_orthogonal_inner_product import blob_names
 from ..proto import hdf5, upgrade, weights
 from ..structured.block_diagonal import Layout
@@ -19,6 +18,7 @@ KINDS = {"InnerProduct": "inner_product_param", "Embed": "embed_param",
          "BlockInnerProduct": "block_inner_product_param",
          "SparseOrthogonalInnerProduct": "sparse_orthogonal_inner_product_param",
          "Convolution": "convolution_param", "Deconvolution": "convolution_param"}
+INDEPENDENT = "xavier", "msra", "gaussian", "uniform"     # fillers whose weights are that
 BLOCKS = "BlockInnerProduct", "SparseOrthogonalInnerProduct"
 COLUMNS = ("layer", "shape", "Q", "n var", "at start", "beyond", "norm", "largest", "nuclear",
            "stable rank", "FP/m", "alpha", "KS", "tail")
@@ -126,11 +126,11 @@ def _laws(layer, array, blocks, m):
     """The laws of a LayerSpectrum, and how many eigenvalues lie beyond them (None without)."""
     laws, beyond = [], 0
     for (rows, columns), number in collections.Counter(block.shape for block in blocks).items():
-        variance = initial_variance(layer, (rows, columns) if isinstance(array, list)
-                                    else array.shape)
-        if not variance:
+        initial = initial_variance(layer, (rows, columns) if isinstance(array, list)
+                                   else array.shape)
+        if not initial:
             return [], None
-        law = MarchenkoPastur(rows / columns, columns * variance)
+        law = MarchenkoPastur(rows / columns, columns * initial)
         laws.append((number * rows / m, law))
         alike = np.stack([block for block in blocks if block.shape == (rows, columns)])
         beyond += int((singular_values(alike) ** 2 > law.b).sum())
@@ -149,15 +149,12 @@ def _tail(array, squares):
 
 
 def initial_variance(layer, shape):
-    """The variance of the entries that a layer's weight_filler draws; None where it isn't known.
+    """The variance of the independent entries that a layer's filler draws; None if it draws others.
 
     shape: of the weights; of a layer of blocks that of a block.
     """
     filler = getattr(layer, KINDS[layer.type]).weight_filler
-    n = fan(types.SimpleNamespace(shape=shape), filler)
-    known = {"xavier": 1 / n, "msra": 2 / n, "gaussian": filler.std ** 2,
-             "uniform": (filler.max - filler.min) ** 2 / 12}
-    return known.get(filler.type) or None
+    return variance(filler, shape) if filler.type in INDEPENDENT else None
 
 
 def table(spectra):

@@ -64,19 +64,32 @@ def write(blob, values):
     assign(blob.data, values)
 
 
-def fan(blob, param):
+def fan(shape, param):
     """The n that xavier and msra divide by: fan in, fan out or their average (filler.hpp).
 
     Caffe's fans are count / shape[0] and count / shape[1], whatever the axes mean: they are off
     for a transposed InnerProduct and for Deconvolution, and kept so.
     """
-    count = math.prod(blob.shape)
-    if not blob.shape or not count:
-        raise Error(f"a blob of shape {blob.shape} has no inputs and outputs to scale by")
-    fan_in = count / blob.shape[0]
-    fan_out = count / blob.shape[1] if len(blob.shape) > 1 else count
+    count = math.prod(shape)
+    if not shape or not count:
+        raise Error(f"a blob of shape {shape} has no inputs and outputs to scale by")
+    fan_in = count / shape[0]
+    fan_out = count / shape[1] if len(shape) > 1 else count
     return {param.FAN_IN: fan_in, param.FAN_OUT: fan_out,
             param.AVERAGE: (fan_in + fan_out) / 2}[param.variance_norm]
+
+
+def variance(param, shape):
+    """The variance of the entries that a filler draws for a blob of that shape, at least (m, n).
+
+    None where that isn't known or no number above 0. positive_unitball: of long rows.
+    """
+    known = {"gaussian": param.std ** 2, "uniform": (param.max - param.min) ** 2 / 12}
+    if math.prod(shape):
+        n = fan(shape, param)
+        known.update(xavier=1 / n, msra=2 / n, orthogonal=param.gain ** 2 / max(shape),
+                     positive_unitball=1 / (3 * math.prod(shape[1:]) ** 2))
+    return known.get(param.type) or None
 
 
 # the fields of orthogonal and sparse fillers

@@ -66,7 +66,7 @@ def xavier(blob, param, rng):
     values NORMAL: normal with the same variance, 1/n.
     """
     _refuse_others(param, but=["values"])
-    n = fan(blob, param)
+    n = fan(blob.shape, param)
     if param.values == param.NORMAL:
         write(blob, rng.normal(0, math.sqrt(1 / n), blob.shape))
     else:
@@ -77,7 +77,7 @@ def xavier(blob, param, rng):
 def msra(blob, param, rng):
     """Normal with variance 2/n, n by variance_norm (He et al. 2015)."""
     _refuse_others(param)
-    write(blob, rng.normal(0, math.sqrt(2 / fan(blob, param)), blob.shape))
+    write(blob, rng.normal(0, math.sqrt(2 / fan(blob.shape, param)), blob.shape))
 
 
 @register_filler("bilinear")

@@ -7,8 +7,6 @@ from ..errors import Error
 from ..structured.block_diagonal import Layout, diagonal_mask, from_dense
 from .base import Structured, register_method
 
-VARIANCE_BY_FAN = {"xavier", "msra"}          # types of fillers
-
 
 @register_method("OFF_DIAGONAL")
 class OffDiagonal(Structured):
@@ -84,18 +82,20 @@ class OffDiagonal(Structured):
         mask &= ~gone
         self.xp.copyto(self.weights.data, 0, where=~mask)  # + 0, as in weights that are read
 
-    def rescale(self, filler):
+    def rescale(self, variance):
         """Multiply each block by (K / K_i)^weight_power; of equal ones by b^weight_power.
 
-        Where weight_power isn't given it is 1/2 if the filler's type makes variances of 1 / fan, so
-        that the kept weights get the variance that a block, of fan-in K_i, begins with; else 0.
+        Where weight_power isn't given: by the deviation of what the layer's filler would draw for
+        the block over that for the whole matrix, so that the kept weights get the variance that
+        the block would begin with. variance: shape -> that of the filler, None where it isn't
+        known (fillers.base.variance), and then by 1.
         """
-        p = self.param
-        usual = 0.5 if filler in VARIANCE_BY_FAN else 0.0
-        power = p.weight_power if p.HasField("weight_power") else usual
         w, K = self.weights.data, self.layout.shape[1]
         for block in self.layout.diagonal(w.T if self.transposed else w):
-            block *= (K / block.shape[1]) ** power
+            if self.param.HasField("weight_power"):
+                block *= (K / block.shape[1]) ** self.param.weight_power
+            elif (whole := variance(w.shape)) is not None:
+                block *= (variance(block.shape) / whole) ** 0.5
 
     def condense(self, array):
         """The diagonal blocks of an array of the weights' shape, as NumPy array.

@@ -1,5 +1,6 @@
 """The `pruning` messages of a solver, carried out while it trains."""
 
+import functools
 import logging
 import math
 from typing import NamedTuple
@@ -8,6 +9,7 @@ import numpy as np
 
 from ..backend import to_device
 from ..errors import Error
+from ..fillers.base import variance
 from ..net.pruning import condense, condensed_net, methods_for
 from ..proto import text, weights
 
@@ -77,6 +79,10 @@ class Pruning:
         if not 0 <= message.alpha < math.inf:
             raise self.solver.error(f"{who}: alpha must be a number from 0 on, not "
                                     f"{message.alpha:g}")
+        for field in "weight_power", "lr_power":
+            if not math.isfinite(getattr(message, field)):
+                raise self.solver.error(f"{who}: {field} must be a finite number, not "
+                                        f"{getattr(message, field):g}")
         if message.alpha and start == end:
             raise self.solver.error(f"{who}: alpha {message.alpha:g} needs iterations to act in, "
                                     f"end_iter above start_iter {start}")
@@ -157,7 +163,7 @@ class Pruning:
         log.info("Pruning of %s is complete", task)
         if task.condenses:
             layer = self.solver.net.layer_dict[task.layers[0]]
-            task.method.rescale(layer.param.weight_filler.type)
+            task.method.rescale(functools.partial(variance, layer.param.weight_filler))
             self._condense(task)
 
     def _condense(self, task):

@@ -32,7 +32,7 @@ def test_initial_variance_is_that_of_the_filler(kind, shape, filler):
     assert initial_variance(param, shape) == pytest.approx(blob.data.var(), rel=0.02)
 
 
-@pytest.mark.parametrize("filler", [{"type": "constant", "value": 1}, {"type": "bilinear"}])
+@pytest.mark.parametrize("filler", [{"type": "constant", "value": 1}, {"type": "orthogonal"}])
 def test_other_fillers_have_none(filler):
     assert initial_variance(layer(filler=filler), (3, 4)) is None
 

@@ -1,5 +1,7 @@
 """Pruning methods on single blobs: what they remove, against sorting by hand."""
 
+import functools
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -7,7 +9,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from minicaffe.backend import to_numpy
 from minicaffe.blob import Blob
 from minicaffe.errors import Error
-from minicaffe.proto.caffe_pb2 import PruningParameter
+from minicaffe.fillers import fill
+from minicaffe.fillers.base import variance
+from minicaffe.proto.caffe_pb2 import FillerParameter, PruningParameter
 from minicaffe.pruning import method_class
 
 
@@ -163,7 +167,7 @@ def test_unequal_blocks(xp, transposed):
     m.prune(1.0, 0.1)
     left = values(m.weights)
     assert_array_equal(left.T if transposed else left, np.where(off, 0, w))
-    m.rescale("gaussian")                                 # by 6 / 2 and 6 / 4
+    m.rescale(lambda shape: None)                                               # by 6 / 2 and 6 / 4
     expected = [*3 * w[:3, :2].ravel(), *1.5 * w[3, 2:]]
     assert_allclose(m.condense(m.weights.data), expected, rtol=1e-14)
 
@@ -252,10 +256,27 @@ def test_parameters_that_do_not_fit(method, fields, message):
 
 
 @pytest.mark.parametrize("filler, fields, factor", [
-    ("xavier", {}, 2), ("msra", {}, 2), ("gaussian", {}, 1), ("xavier", {"weight_power": 0}, 1),
-    ("gaussian", {"weight_power": 1.5}, 8)])
+    ("xavier", {}, 2), ("msra", {}, 2), ("gaussian", {}, 1), ("uniform", {}, 1),
+    ("xavier", {"weight_power": 0}, 1), ("gaussian", {"weight_power": 1.5}, 8),
+    ("orthogonal", {}, 2), ("positive_unitball", {}, 4), ("sao", {}, 1), ("constant", {}, 1)])
 def test_kept_weights_are_rescaled_as_fillers_would(xp, filler, fields, factor):
     m = make("OFF_DIAGONAL", (8, 12), num_blocks=4, **fields)
     before = m.condense(m.weights.data).copy()
-    m.rescale(filler)
+    m.rescale(functools.partial(variance, FillerParameter(type=filler)))
     assert_allclose(m.condense(m.weights.data), factor * before, rtol=1e-14)
+
+
+@pytest.mark.parametrize("norm", ["FAN_IN", "FAN_OUT", "AVERAGE"])
+@pytest.mark.parametrize("kind", ["xavier", "msra", "orthogonal", "positive_unitball"])
+def test_unequal_blocks_get_the_deviation_their_filler_draws(kind, norm):
+    """Measured on what it draws."""
+    sizes, rng = [(300, 100), (100, 400)], np.random.default_rng(0)
+    m = make("OFF_DIAGONAL", (400, 500), block_output_dim=[300, 100], block_input_dim=[100, 400])
+    param, whole = FillerParameter(type=kind, variance_norm=norm), Blob((400, 500), np.float64)
+    fill(whole, param, rng)
+    m.weights.data = whole.data
+    m.rescale(functools.partial(variance, param))
+    for (rows, columns), block in zip(sizes, m.layout.diagonal(m.weights.data)):
+        drawn = Blob((rows, columns), np.float64)
+        fill(drawn, param, rng)
+        assert block.std() == pytest.approx(drawn.data.std(), rel=0.03)

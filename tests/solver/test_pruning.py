@@ -183,6 +183,8 @@ def test_removed_weights_stay_zero_under_every_rule(rule, method, target, left):
     (blocks(start_iter=-1), "start_iter is -1"),
     (blocks(alpha=-1), "alpha must be a number from 0 on, not -1"),
     (blocks(alpha=float("nan")), "from 0 on, not nan"),
+    (blocks(weight_power=float("nan")), "weight_power must be a finite number, not nan"),
+    (blocks(lr_power=float("inf")), "lr_power must be a finite number, not inf"),
     (blocks(layer=[]), "which layer"),
     ({"layer": ["a", "a"], "num_blocks": 2, "end_iter": 3}, "'a' is given twice"),
 ])
