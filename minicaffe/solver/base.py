@@ -106,7 +106,8 @@ class Solver:
         self.action = lambda: None    # asked after each iteration: None, "stop" or "snapshot"
         self.stopped = self._snapshot_wanted = False
         self._last_snapshot = None    # its iteration
-        self.pruning = Pruning(self, nets.train_source(self.param, files, self.where)[0])
+        self.pruning = Pruning(self, nets.train_source(self.param, files, self.where)[0],
+                               nets.own_test_sources(self.param, files))
         for paths in self.param.weights:
             for path in paths.split(","):
                 self.net.copy_from(nets.find(path.strip(), self.folder))

@@ -39,6 +39,11 @@ def train_net(param, files, where, **options):
     return _build(train_source(param, files, where), state, param.train_state, **options)
 
 
+def own_test_sources(param, files):
+    """The NetParameters of test nets that aren't the training net's other phase."""
+    return [files.read(source)[0] for source in (*param.test_net_param, *param.test_net)]
+
+
 def test_nets(param, files, where, **options):
     """All test nets, in Caffe's order: test_net_param, test_net, then net_param or net.
 

@@ -42,9 +42,9 @@ class Pruning:
     the history of what is gone. Raises SolverError where the messages don't fit the net.
     """
 
-    def __init__(self, solver, source):
-        """source: the NetParameter that the training net comes from."""
-        self.solver, self.source = solver, source
+    def __init__(self, solver, source, test_sources=()):
+        """The NetParameters that the training net comes from, and test nets with files of their own."""
+        self.solver, self.source, self.test_sources = solver, source, test_sources
         self.tasks = []
         self.blocks, self.lr_mults = {}, {}     # condensed layer -> fields, changed lr_mult
         for message in solver.param.pruning:
@@ -129,10 +129,17 @@ class Pruning:
                 self._condense(task)
 
     def write_net(self, prefix):
-        """Write PREFIX_condensed.prototxt, the net whose weights snapshots hold once condensed."""
-        if self.blocks:
-            net = condensed_net(self.source, self.blocks, self.lr_mults)
-            text.write(net, f"{prefix}_condensed.prototxt")
+        """Write PREFIX_condensed.prototxt, the net whose weights snapshots hold once condensed.
+
+        Test nets that are none of its phases go to PREFIX_condensed_test.prototxt, further ones to
+        ..._test_2.prototxt and so on.
+        """
+        if not self.blocks:
+            return
+        numbered = [f"_test_{i}" if i > 1 else "_test" for i in range(1, len(self.test_sources) + 1)]
+        for source, which in zip((self.source, *self.test_sources), ("", *numbered)):
+            net = condensed_net(source, self.blocks, self.lr_mults)
+            text.write(net, f"{prefix}_condensed{which}.prototxt")
 
     # ---- how
 

@@ -197,6 +197,26 @@ def test_a_net_named_in_a_file_is_condensed_in_full(here):
     solver.close()
 
 
+def test_test_nets_with_files_of_their_own_are_condensed_too(here):
+    (here / "train.prototxt").write_text(NET)
+    accuracy = NET + layer("accuracy", "Accuracy", "c label")
+    for name in "one", "two":
+        (here / f"{name}.prototxt").write_text(accuracy)
+    param = make_param(None, train_net="train.prototxt", base_lr=0.05, snapshot_prefix="run",
+                       test_net=["one.prototxt", "two.prototxt"], test_iter=[1, 1],
+                       test_interval=9, pruning=[{"layer": ["a"], "num_blocks": 2, "end_iter": 2}])
+    solver = caffe.get_solver(param)
+    solver.step(2)
+    solver.snapshot()
+    for which in "", "_test", "_test_2":
+        net = caffe.Net(f"run_condensed{which}.prototxt", caffe.TEST,
+                        weights="run_iter_2.caffemodel")
+        assert net.layer_dict["a"].type == "BlockInnerProduct"
+        assert ("accuracy" in net.layer_dict) == bool(which)
+        net.close()
+    solver.close()
+
+
 def test_a_condensed_solver_does_not_go_back():
     solver = make(MESSAGES["OFF_DIAGONAL"])
     solver.step(5)
