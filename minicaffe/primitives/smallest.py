@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 
-_SAMPLE = 4096           # values whose order tells where to look
+# Places of a sample whose order tells where to look: an odd multiple of each number spreads them over
+# any length, where equal steps could run along a matrix's diagonal.
+_PLACES = np.arange(4096) * 2654435761
 
 
 def smallest(xp, values, among, count):
@@ -21,8 +23,8 @@ def smallest(xp, values, among, count):
 
 def _candidates(values, among, count):
     """Indices of all values up to a bound, at least `count`; None where that would spare little."""
-    stride = len(values) // _SAMPLE | 1
-    sample = np.sort(values[::stride][among[::stride]])
+    places = _PLACES % len(values)
+    sample = np.sort(values[places[among[places]]])
     rank = count * len(sample) / max(1, np.count_nonzero(among))
     rank = math.ceil(rank + 4 * math.sqrt(rank) + 4)         # as good as never too low
     if 2 * rank >= len(sample):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minicaffe.backend import to_numpy
-from minicaffe.primitives.smallest import smallest
+from minicaffe.primitives.smallest import _PLACES, _candidates, smallest
 
 SIZES = 1, 10, 30_000, 200_000
 
@@ -18,7 +18,8 @@ def values_of(kind, size):
         values = np.round(2 * values)
     elif kind == "small ones where no sample is taken":
         values = abs(values)
-        values[1::size // 4096 | 1] -= 10
+        unseen = np.setdiff1d(np.arange(size), _PLACES % size)
+        values[unseen[:size // 8]] -= 10
     return values
 
 
@@ -33,6 +34,14 @@ def test_they_are_what_sorting_finds(xp, kind, size, part):
     found = to_numpy(smallest(xp, xp.asarray(values), xp.asarray(among), count))
     assert len(np.unique(found)) == count and among[found].all()
     np.testing.assert_array_equal(np.sort(values[found]), np.sort(values[among])[:count])
+
+
+def test_few_are_looked_at():
+    """Those off the diagonal of a large matrix: the sample has to see them."""
+    values = np.random.default_rng(2).random(4096 ** 2, np.float32)
+    among = ~np.eye(4096, dtype=bool).reshape(-1)
+    few = _candidates(values, among, 40_000)
+    assert 40_000 <= len(few) < 100_000 and among[few].all()
 
 
 def test_nan_counts_as_largest():
