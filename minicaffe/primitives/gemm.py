@@ -70,7 +70,7 @@ def batched_matmul(xp, a, b, out, add=False):
         _gpu_product(xp, a, b, out, add)
         return
     work = math.prod(a.shape) * b.shape[2]                    # multiplications
-    if work < _LEAST and len(a) <= 16:
+    if work < _LEAST and len(a) <= 32 and a.shape[2] > 1:        # NumPy's outer products are slow
         _multiply_at_once(a, b, out, add)
     elif work > len(a) * _FLOPS_PER_PIECE:
         _large_products(a, b, out, add)
