@@ -6,8 +6,8 @@ python figures/make.py bdip.fig3 --scale full (minutes; add --gpu 0 for a GPU).
 
 import numpy as np
 
-from minicaffe import backend
 from minicaffe.analysis import plot_style as style
+from minicaffe.analysis.sparse_product import CsrProduct
 
 from ..frame.timing import TimedLayer, in_turns
 from . import fig1
@@ -47,14 +47,13 @@ def _point(batch, inputs, outputs, blocks, rounds):
 
 
 def csr_product(batch, inputs, outputs, blocks):
-    """The forward product with W in CSR format, as many nonzeros as b blocks have, at random."""
-    rng, size = np.random.default_rng(0), inputs * outputs
+    """The forward product of a pruned layer in CSR: as many nonzeros as b blocks have, at random."""
+    rng, size, timed = np.random.default_rng(0), inputs * outputs, TimedLayer(batch, inputs, outputs)
     w = np.zeros(size, np.float32)
     w[rng.choice(size, size // blocks, replace=False)] = rng.uniform(-1, 1, size // blocks)
-    sparse = backend.scipy_module(backend.xp(), "sparse")
-    matrix = sparse.csr_matrix(backend.to_device(w.reshape(outputs, inputs)))
-    x = backend.to_device(rng.uniform(-1, 1, (batch, inputs)), np.float32)
-    return lambda: matrix @ x.T                   # y^T = W x^T, x as it comes
+    timed.layer.blobs[0].data = w.reshape(outputs, inputs)
+    product, x = CsrProduct(timed.layer), timed.bottom[0].data
+    return lambda: product(x)
 
 
 def compare(numbers):
