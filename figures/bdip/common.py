@@ -7,7 +7,7 @@ from minicaffe import nets
 from minicaffe.datasets.base import resolve
 from minicaffe.errors import DataError
 from minicaffe.nets import net_name
-from minicaffe.proto import caffe_pb2, text
+from minicaffe.proto import text
 
 from ..frame.data_files import has_other_cifar
 from ..frame.runs import Run, set_batch, training_text
@@ -16,7 +16,6 @@ PROTOTXT = Path(__file__).parents[2] / "prototxt"
 LENET_BLOCKS = (1, 2, 5, 10, 20, 50, 100)
 CONVNET_BLOCKS = (1, 2, 4, 8, 16, 32, 64)
 SMOKE_BATCH = 4
-SVHN_MEAN = (111.6, 113.2, 120.6)                  # the colour of train_32x32.mat
 
 
 class Size(NamedTuple):
@@ -75,9 +74,7 @@ def lenet_run(name, net, scale, seed, pruning="", layers=("ip1", "ip2")):
 
 def convnet(blocks, scale="full", seed=1, data="CIFAR10", shuffle="NONE", pruning=""):
     """The Run of cuda-convnet (Caffe's quick net); the last ninth is at a tenth of the rate."""
-    net = nets.cuda_convnet(blocks, shuffle)
-    if data == "SVHN":
-        _read_svhn(net)
+    net = nets.cuda_convnet(blocks, shuffle, data)
     if scale == "smoke":
         set_batch(net, SMOKE_BATCH)
     size = CONVNET[scale]
@@ -90,14 +87,6 @@ def convnet(blocks, scale="full", seed=1, data="CIFAR10", shuffle="NONE", prunin
     return Run(name, text.to_text(net), solver, seed, ("ip1", "ip2"), size.record, size.test,
                size.batches, train_batches=size.batches, final_train_batches=5 * size.batches,
                keep_weights=dense)
-
-
-def _read_svhn(net):
-    for layer in net.layer:
-        if layer.type == "Data":
-            layer.data_param.source = "svhn"
-            layer.data_param.backend = caffe_pb2.DataParameter.SVHN
-            layer.transform_param.mean_value[:] = SVHN_MEAN
 
 
 def solver_text(path, pruning="", **fields):

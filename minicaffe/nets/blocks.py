@@ -11,6 +11,9 @@ from .chain import Chain
 
 LEARNING = ("Convolution", "Deconvolution", "InnerProduct", "BlockInnerProduct")
 XAVIER = {"type": "xavier"}
+# data set: backend and source of its Data layers, the mean colour of its training pictures
+COLOURS = {"CIFAR10": ("CIFAR", "cifar-10-batches-bin", [125.3, 123.0, 113.9]),
+           "SVHN": ("SVHN", "svhn", [111.6, 113.2, 120.6])}
 SHUFFLES = caffe_pb2.BlockInnerProductParameter.Shuffle.keys()
 
 
@@ -94,15 +97,19 @@ def lenet(blocks=(1, 1), shuffle="NONE"):
     return with_blocks(net.finished(), blocks, shuffle)
 
 
-def cuda_convnet(blocks=(1, 1), shuffle="NONE"):
+def cuda_convnet(blocks=(1, 1), shuffle="NONE", data="CIFAR10"):
     """Caffe's quick net: prototxt/cuda_convnet/quick_train_test.prototxt with blocks in ip1, ip2.
 
-    ip1 is (64, 1024), ip2 (10, 64): (8, 1) and (64, 2) are the paper's nets.
+    ip1 is (64, 1024), ip2 (10, 64): (8, 1) and (64, 2) are the paper's nets. data: CIFAR10 or SVHN,
+    the file svhn_train_test.prototxt there.
     """
+    if data not in COLOURS:
+        raise Error(unknown("data", data, COLOURS))
+    backend, source, mean = COLOURS[data]
     net = Chain("CIFAR10_quick")
     for phase, split in ("TRAIN", "train"), ("TEST", "test"):
-        net.data("cifar", phase, {"mean_value": [125.3, 123.0, 113.9]}, backend="CIFAR",
-                 source="cifar-10-batches-bin", split=split, batch_size=100)
+        net.data("cifar", phase, {"mean_value": mean}, backend=backend, source=source, split=split,
+                 batch_size=100)
     for i, (outputs, std) in enumerate([(32, 1e-4), (32, 0.01), (64, 0.01)], 1):
         net.learn("Convolution", f"conv{i}", {"type": "gaussian", "std": std}, num_output=outputs,
                   pad=[2], kernel_size=[5], stride=[1])

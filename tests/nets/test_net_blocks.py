@@ -12,7 +12,8 @@ from minicaffe.proto import caffe_pb2, text
 from nets_helpers import on_inputs
 
 PROTOTXT = Path(__file__).parents[2] / "prototxt"
-FILES = {"lenet/train_test": nets.lenet(), "cuda_convnet/quick_train_test": nets.cuda_convnet()}
+FILES = {"lenet/train_test": nets.lenet(), "cuda_convnet/quick_train_test": nets.cuda_convnet(),
+         "cuda_convnet/svhn_train_test": nets.cuda_convnet(data="SVHN")}
 for _shuffle, _suffix in ("NONE", ""), ("BLOCKS", "_shuffled"):
     for _blocks in (10, 1), (100, 10):
         FILES[f"lenet/lenet_{_blocks[0]}_{_blocks[1]}_bd4{_suffix}"] = nets.lenet(_blocks, _shuffle)
@@ -88,6 +89,8 @@ def test_what_does_not_fit():
         nets.lenet((-2, 1))
     with pytest.raises(Error, match="unknown shuffle 'BLOCK': did you mean 'BLOCKS'"):
         nets.lenet((100, 10), "BLOCK")
+    with pytest.raises(Error, match="unknown data 'svhn'"):
+        nets.cuda_convnet(data="svhn")
     net = nets.lenet()
     net.layer[-3].inner_product_param.transpose = True
     with pytest.raises(Error, match="layer 'ip2': transposed weights"):
