@@ -9,24 +9,78 @@ Expander Networks, ECCV 2018.
 """
 
 import numpy as np
+import scipy.linalg
 
 from ..backend import to_numpy
 from ..errors import Error, NetError
 from ..structured import block_diagonal, ramanujan
 
-# types that keep every unit by itself: y_i depends on x_i alone
-UNITWISE = {"AbsVal", "BNLL", "BatchNorm", "Bias", "Dropout", "ELU", "Exp", "Flatten", "GELU",
-            "Log", "PReLU", "Power", "ReLU", "Reshape", "Scale", "SiLU", "Sigmoid", "Split",
-            "Swish", "TanH", "Threshold"}
+# types that keep every unit, or every channel, by itself: y_i depends on x_i alone
+UNITWISE = {"AbsVal", "Affine", "BNLL", "BatchNorm", "Bias", "Dropout", "ELU", "Exp", "Flatten",
+            "GELU", "Log", "PReLU", "Pooling", "Power", "ReLU", "Reshape", "Scale", "SiLU",
+            "Sigmoid", "Split", "Swish", "TanH", "Threshold"}
 
 
 def reachability(net, first, last):
     """R (inputs of layer `first`, outputs of layer `last`), bool: True at [p, q] where p reaches q.
 
-    The layers between must be a chain of fully connected ones with layers among them that keep
-    units apart (activations, Dropout, BatchNorm ...). Raises NetError where they aren't.
+    Along all paths that begin in `first`; outputs and inputs of a Convolution are its channels.
+    Between the two may be fully connected layers, Convolutions, layers that keep units apart
+    (activations, Dropout, BatchNorm, Pooling ...), Eltwise, and Concat of channels. Raises NetError
+    for layers of other types on the way, and where no path leads from one to the other.
     """
-    return product([layer_mask(layer) for layer in chain(net, first, last)])
+    start, end = net._index(first), net._index(last)
+    reached = {}                                     # blob name -> R, (inputs of first, its units)
+    for i in _makers(net, start, end):
+        layer, bottoms = net.layers[i], [reached.get(name) for name in net._bottom_names[i]]
+        if i == start:
+            found = layer_mask(layer).T
+        elif any(R is not None for R in bottoms):
+            found = _through(layer, bottoms, net._ends[i][0])
+        else:
+            continue
+        reached.update(dict.fromkeys(net._top_names[i], found))
+    if start > end or not set(net._top_names[end]) <= set(reached):
+        raise NetError(f"no path leads from layer '{first}' to layer '{last}'")
+    return found
+
+
+def _makers(net, start, end):
+    """The indices, rising, of the layers from `start` on that the layer `end` depends on, and its."""
+    wanted, found = set(net._top_names[end]), []
+    for i in range(end, start - 1, -1):
+        tops = set(net._top_names[i])
+        if tops & wanted:
+            wanted = wanted - tops | set(net._bottom_names[i])
+            found.append(i)
+    return found[::-1]
+
+
+def _through(layer, bottoms, blobs):
+    """R of the tops of a layer from those of its bottoms, None where nothing reaches one."""
+    known = [R for R in bottoms if R is not None]
+    if layer.type == "Eltwise":
+        return np.logical_or.reduce([_of_units(layer, R, known[0].shape[1]) for R in known])
+    if layer.type == "Concat" and layer.param.axis == 1:
+        nothing = np.zeros((len(known[0]), 1), bool)
+        return np.hstack([np.repeat(nothing, blob.shape[1], axis=1) if R is None
+                          else _of_units(layer, R, blob.shape[1])
+                          for R, blob in zip(bottoms, blobs)])
+    if len(bottoms) > 1:
+        raise NetError(f"layer '{layer.name}' of type {layer.type} has {len(bottoms)} bottoms: "
+                       "reachability goes through Eltwise, and Concat of axis 1, alone")
+    if layer.type in UNITWISE:
+        return known[0]
+    mask = layer_mask(layer)
+    return product([_of_units(layer, known[0], mask.shape[1]).T, mask])
+
+
+def _of_units(layer, R, units):
+    """R for so many units: where a fully connected layer reads channels, each has many."""
+    if units % R.shape[1]:
+        raise NetError(f"layer '{layer.name}' has {units} inputs, which {R.shape[1]} units or "
+                       "channels before it can't be")
+    return np.repeat(R, units // R.shape[1], axis=1)
 
 
 def product(masks):
@@ -49,15 +103,19 @@ def layer_mask(layer):
     """(N, K) bool, NumPy: which of a layer's inputs each output is connected to.
 
     An InnerProduct's mask, everything where it has none; the blocks of a BlockInnerProduct, with
-    its inputs as shuffled; those of a SparseOrthogonalInnerProduct in their places. A mask on
-    blocks narrows them. Raises NetError for other types, and for an order drawn anew each pass.
+    its inputs as shuffled; those of a SparseOrthogonalInnerProduct in their places; of a
+    Convolution, by channels, the kernels that are not masked as a whole, within its groups. A mask
+    on blocks narrows them. Raises NetError for other types, and for an order drawn anew each pass.
     """
-    types = "InnerProduct", "BlockInnerProduct", "SparseOrthogonalInnerProduct"
+    types = "InnerProduct", "BlockInnerProduct", "SparseOrthogonalInnerProduct", "Convolution"
     if layer.type not in types:
-        raise NetError(f"layer '{layer.name}' of type {layer.type} is not fully connected: "
+        raise NetError(f"layer '{layer.name}' of type {layer.type} mixes its inputs otherwise: "
                        f"reachability is of {', '.join(types)}")
     weights = layer.blobs[0]
     kept = np.ones(weights.shape, bool) if weights.mask is None else to_numpy(weights.mask)
+    if layer.type == "Convolution":
+        kept = kept.reshape(*kept.shape[:2], -1).any(axis=2)
+        return scipy.linalg.block_diag(*np.split(kept, layer.param.group)) != 0
     if layer.type == "InnerProduct":
         return kept.T if layer.param.transpose else kept
     if layer.type == "SparseOrthogonalInnerProduct":
@@ -89,26 +147,3 @@ def _inputs_of_blocks(layer):
     order = to_numpy(shuffle.apply(numbers, None)[0]).astype(np.int64)
     buffer[...] = saved
     return order
-
-
-def chain(net, first, last):
-    """The fully connected layers from `first` to `last`, found upwards from bottom to maker."""
-    end, i = net._index(first), net._index(last)
-    found = [net.layers[i]]
-    while i != end:
-        i = _maker_of_bottom(net, i)
-        if i < end:
-            raise NetError(f"layer '{last}' is not in a chain of layers that begins with '{first}'")
-        if net.layers[i].type not in UNITWISE:
-            layer_mask(net.layers[i])
-            found.insert(0, net.layers[i])
-    return found
-
-
-def _maker_of_bottom(net, i):
-    """The index of the layer that makes the only bottom of layer i; -1 where it has none."""
-    bottoms = net._bottom_names[i]
-    if len(bottoms) > 1:
-        raise NetError(f"layer '{net._layer_names[i]}' has {len(bottoms)} bottoms: reachability is "
-                       "along a chain of layers")
-    return max((j for j in range(i) if bottoms and bottoms[0] in net._top_names[j]), default=-1)

@@ -5,7 +5,7 @@ import pytest
 from net_helpers import build, inputs, ip, layer
 
 from minicaffe.analysis.isometry import jacobian
-from minicaffe.analysis.reachability import chain, layer_mask, product, reachability
+from minicaffe.analysis.reachability import layer_mask, product, reachability
 from minicaffe.errors import Error, NetError
 from minicaffe.structured import ramanujan
 
@@ -62,7 +62,6 @@ def test_of_a_net(xp):
     for first, last in (0, 3), (1, 3), (0, 1), (2, 2):
         found = reachability(net, "abcy"[first], "abcy"[last])
         assert (found == by_paths(masks[first:last + 1])).all()
-    assert [each.name for each in chain(net, "a", "y")] == list("abcy")
     assert 0 < reachability(net, "a", "c").mean() < 1
 
 
@@ -100,6 +99,38 @@ def test_sparse_orthogonal_layer(xp, fields):
     assert (found == (jacobian(net, "s", "x").T != 0)).all() and 0 < found.mean() < 1
 
 
+def conv(name, bottom, outputs, more=""):
+    return layer(name, "Convolution", bottom, more=f"""convolution_param {{ num_output: {outputs}
+        kernel_size: 3 pad: 1 weight_filler {{ type: "gaussian" }} {more} }}""")
+
+
+def test_convolutions_sums_and_concatenations(xp):
+    """The nonzeros of a Jacobian, summed up over the places of each channel."""
+    net = build(inputs(x=(1, 6, 4, 4)) + conv("a", "x", 8, "group: 2") + layer("r", "TanH", "a", "a")
+                + conv("b", "a", 5) + conv("c", "b", 5) + layer("e", "Eltwise", "b c")
+                + conv("other", "x", 3) + layer("k", "Concat", "e other a")
+                + layer("p", "Pooling", "k", more="pooling_param { kernel_size: 2 stride: 2 pool: AVE }")
+                + ip("y", "p", 7))
+    rng = np.random.default_rng(0)
+    for name, share in ("a", 0.5), ("b", 0.2), ("c", 0.2), ("y", 0.02):
+        blob = net.params[name][0]
+        kernels = rng.random(blob.shape if name == "y" else blob.shape[:2] + (1, 1)) < share
+        blob.mask = np.broadcast_to(kernels, blob.shape).copy()
+    net.params["other"][0].data[...] = 0             # paths that don't begin in a
+    J = jacobian(net, "y", "x").reshape(7, 6, 16)
+    found = reachability(net, "a", "y")
+    assert (found == (J != 0).any(axis=2).T).all() and 0 < found.mean() < 1
+    a = net.layer_dict["a"]
+    assert (layer_mask(a) == by_groups(net.params["a"][0].mask)).all()
+
+
+def by_groups(mask):
+    """Of 8 filters in two groups, on 6 channels."""
+    whole = np.zeros((8, 6), bool)
+    whole[:4, :3], whole[4:, 3:] = mask[:4].any(axis=(2, 3)), mask[4:].any(axis=(2, 3))
+    return whole
+
+
 def test_ramanujan_layers_reach_everything():
     """Degree 4 at width 64 = 4^3: not before the third layer."""
     rng = np.random.default_rng(0)
@@ -116,10 +147,10 @@ def test_errors():
                 + ip("b", "n") + layer("s", "Scale", "a z") + ip("c", "s")
                 + block("d", "x", "BLOCKS"))
     for first, last, message in (
-            ("a", "b", "layer 'n' of type Softmax is not fully connected"),
-            ("a", "c", "layer 's' has 2 bottoms: reachability is along a chain"),
-            ("c", "a", "layer 'a' is not in a chain of layers that begins with 'c'"),
-            ("a", "d", "layer 'd' is not in a chain of layers that begins with 'a'"),
+            ("a", "b", "layer 'n' of type Softmax mixes its inputs otherwise"),
+            ("a", "c", "layer 's' of type Scale has 2 bottoms"),
+            ("c", "a", "no path leads from layer 'c' to layer 'a'"),
+            ("a", "d", "no path leads from layer 'a' to layer 'd'"),
             ("nothing", "a", "the net has no layer 'nothing'"),
             ("a", "nothing", "the net has no layer 'nothing'"),
             ("d", "d", "layer 'd' draws the order of its inputs anew in each pass")):
