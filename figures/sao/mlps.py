@@ -33,7 +33,7 @@ def notes(scale, of, all_depths=True):
     return words
 
 
-def mlp7(activation, method, scale):
+def mlp7(activation, method, scale, seed=1):
     """The Run of MLP-7 on MNIST by one of MLP7_METHODS, 90 % sparse but for Dense."""
     length, net, more = MLP7[scale], nets.mlp7(activation, "orthogonal"), {}
     if method == "SAO":
@@ -43,8 +43,9 @@ def mlp7(activation, method, scale):
     else:
         more["pruning"] = pruned_at_once("GMP", sparsity=0.9)
         if method == "GMP-T":
-            more["begin"] = mlp7(activation, "Dense", scale)
-    return training(f"MLP-7 {activation} {method}", net, "mlp7", length,
+            more["begin"] = mlp7(activation, "Dense", scale, seed)
+    what = f", seed {seed}" if seed > 1 else ""
+    return training(f"MLP-7 {activation} {method}{what}", net, "mlp7", length, seed=seed,
                     records=length.epochs or 1, **more)
 
 
