@@ -47,8 +47,9 @@ def _point(batch, inputs, outputs, blocks, rounds):
 
 
 def csr_product(batch, inputs, outputs, blocks):
-    """The forward product of a pruned layer in CSR: as many nonzeros as b blocks have, at random."""
-    rng, size, timed = np.random.default_rng(0), inputs * outputs, TimedLayer(batch, inputs, outputs)
+    """The forward product of a pruned layer in CSR, as many nonzeros as b blocks have, anywhere."""
+    rng, size = np.random.default_rng(0), inputs * outputs
+    timed = TimedLayer(batch, inputs, outputs)
     w = np.zeros(size, np.float32)
     w[rng.choice(size, size // blocks, replace=False)] = rng.uniform(-1, 1, size // blocks)
     timed.layer.blobs[0].data = w.reshape(outputs, inputs)

@@ -15,8 +15,8 @@ from minicaffe.datasets import open_dataset
 from minicaffe.net.head import data_layers
 from minicaffe.proto import caffe_pb2, text
 
-# part of every key; goes up when a change of the package alters what a training run computes by more
-# than rounding, or than which of equal values is taken
+# part of every key; goes up when a change of the package alters what a training run computes by
+# more than rounding, or than which of equal values is taken
 ARITHMETIC = 1
 # fields that came later: part of a key where they differ from their default, as if that were new
 LATER = ("isometry", "begin", "keep_weights", "history", "keep_best")

@@ -8,6 +8,8 @@ Source: the thesis of SAO, Section 3.5.1.2 and Fig. 3.9, after Prabhu, Varma and
 Expander Networks, ECCV 2018.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import scipy.linalg
 
@@ -26,29 +28,41 @@ def reachability(net, first, last):
 
     Along all paths that begin in `first`; outputs and inputs of a Convolution are its channels.
     Between the two may be fully connected layers, Convolutions, layers that keep units apart
-    (activations, Dropout, BatchNorm, Pooling ...), Eltwise, and Concat of channels. Raises NetError
-    for layers of other types on the way, and where no path leads from one to the other.
+    (activations, Dropout, BatchNorm, Pooling ...), Eltwise, and Concat of units or channels. Raises
+    NetError for layers of other types on the way, and where no path leads from one to the other.
     """
     start, end = net._index(first), net._index(last)
-    reached = {}                                     # blob name -> R, (inputs of first, its units)
-    for i in _makers(net, start, end):
+    reached, makers = {}, _makers(net, start, end)   # blob name -> _Units
+    for i in makers:
         layer, bottoms = net.layers[i], [reached.get(name) for name in net._bottom_names[i]]
         if i == start:
-            found = layer_mask(layer).T
-        elif any(R is not None for R in bottoms):
-            found = _through(layer, bottoms, net._ends[i][0])
+            units = _Units(layer_mask(layer).T, _axis(layer, net._ends[i][0][0]))
+        elif any(bottoms):
+            units = _through(layer, bottoms, net._ends[i][0])
         else:
             continue
-        reached.update(dict.fromkeys(net._top_names[i], found))
-    if start > end or not set(net._top_names[end]) <= set(reached):
+        reached.update(dict.fromkeys(net._top_names[i], units))
+    if not {start, end} <= set(makers) or start < end and not any(
+            reached.get(name) for name in net._bottom_names[end]):
         raise NetError(f"no path leads from layer '{first}' to layer '{last}'")
-    return found
+    return units.reached
+
+
+class _Units(NamedTuple):
+    """What reaches the units of a blob, or its channels, which each have many numbers behind them.
+
+    reached     R, (inputs of the first layer, units)
+    axis        of the blob, where the units begin
+    """
+
+    reached: np.ndarray
+    axis: int
 
 
 def _makers(net, start, end):
-    """The indices, rising, of the layers from `start` on that the layer `end` depends on, and its."""
-    wanted, found = set(net._top_names[end]), []
-    for i in range(end, start - 1, -1):
+    """The indices, rising, of the layers from `start` on that the layer `end` depends on; `end`."""
+    wanted, found = set(net._bottom_names[end]), [end] if start <= end else []
+    for i in range(end - 1, start - 1, -1):
         tops = set(net._top_names[i])
         if tops & wanted:
             wanted = wanted - tops | set(net._bottom_names[i])
@@ -57,30 +71,41 @@ def _makers(net, start, end):
 
 
 def _through(layer, bottoms, blobs):
-    """R of the tops of a layer from those of its bottoms, None where nothing reaches one."""
-    known = [R for R in bottoms if R is not None]
-    if layer.type == "Eltwise":
-        return np.logical_or.reduce([_of_units(layer, R, known[0].shape[1]) for R in known])
-    if layer.type == "Concat" and layer.param.axis == 1:
-        nothing = np.zeros((len(known[0]), 1), bool)
-        return np.hstack([np.repeat(nothing, blob.shape[1], axis=1) if R is None
-                          else _of_units(layer, R, blob.shape[1])
-                          for R, blob in zip(bottoms, blobs)])
+    """The _Units of a layer's tops from those of its bottoms, None where nothing reaches one."""
+    known = [units for units in bottoms if units]
+    axis, most = known[0].axis, max(units.reached.shape[1] for units in known)
+    if layer.type == "Eltwise" and all(units.axis == axis for units in known):
+        found = [_of_units(layer, units, most) for units in known]
+        return _Units(np.logical_or.reduce(found), axis)
+    if layer.type == "Concat" and all(units.axis == layer.axis for units in known):
+        nothing = np.zeros((len(known[0].reached), 1), bool)
+        return _Units(np.hstack([
+            _of_units(layer, units or _Units(nothing, axis), blob.shape[axis])
+            for units, blob in zip(bottoms, blobs)]), axis)
     if len(bottoms) > 1:
         raise NetError(f"layer '{layer.name}' of type {layer.type} has {len(bottoms)} bottoms: "
-                       "reachability goes through Eltwise, and Concat of axis 1, alone")
-    if layer.type in UNITWISE:
+                       "reachability goes through Eltwise, and Concat along the units, alone")
+    if layer.type in UNITWISE and (axis == 1 or layer.type not in ("Flatten", "Reshape")):
         return known[0]
     mask = layer_mask(layer)
-    return product([_of_units(layer, known[0], mask.shape[1]).T, mask])
+    if _axis(layer, blobs[0]) != axis:
+        raise NetError(f"layer '{layer.name}' takes its inputs from axis {_axis(layer, blobs[0])} "
+                       f"on, but units or channels are along axis {axis}")
+    return _Units(product([_of_units(layer, known[0], mask.shape[1]).T, mask]), axis)
 
 
-def _of_units(layer, R, units):
-    """R for so many units: where a fully connected layer reads channels, each has many."""
-    if units % R.shape[1]:
-        raise NetError(f"layer '{layer.name}' has {units} inputs, which {R.shape[1]} units or "
+def _axis(layer, bottom):
+    """Where the inputs of a layer with weights begin, and its outputs too."""
+    return bottom.canonical_axis(layer.param.axis)
+
+
+def _of_units(layer, units, number):
+    """R for so many units: where a fully connected layer reads channels, each is many of them."""
+    R = units.reached
+    if number % R.shape[1]:
+        raise NetError(f"layer '{layer.name}' has {number} inputs, which {R.shape[1]} units or "
                        "channels before it can't be")
-    return np.repeat(R, units // R.shape[1], axis=1)
+    return np.repeat(R, number // R.shape[1], axis=1)
 
 
 def product(masks):

@@ -34,7 +34,7 @@ def unit_rows(weights, transposed=False):
         weights.reshape(len(weights), -1)
 
 
-def measures(W):
+def measures(W, values=None):
     """{name: number} of a matrix W (m, n), or of a list of the blocks along its diagonal.
 
     frobenius       ||W||_F, the root of the sum of squares
@@ -42,8 +42,9 @@ def measures(W):
     nuclear         the sum of the singular values
     stable_rank     ||W||_F^2 / spectral^2, at most the rank
     frame_potential     ||X X^T||_F^2, X the rows scaled to norm 1: at least max(m, m^2 / n)
+    values: the singular values, largest first, where they are known already.
     """
-    values = singular_values(W)
+    values = singular_values(W) if values is None else values
     squares = float((values ** 2).sum())
     stable_rank = squares / values[0] ** 2 if values[0] else 0.0
     return {"frobenius": squares ** 0.5, "spectral": float(values[0]),

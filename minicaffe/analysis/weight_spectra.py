@@ -76,11 +76,11 @@ def read_layers(net, source):
     for layer in upgrade.read_net(net)[0].layer:
         if layer.type in KINDS and layer.name in blobs:
             arrays = [weights.blob_to_array(blob) for blob in blobs.pop(layer.name)]
-            try:
-                found.append((layer, _weights(layer, arrays)))
-            except (Error, IndexError) as problem:
+            array = _weights(layer, arrays)
+            if array is None:
                 raise Error(f"{source}: layer '{layer.name}' is of type {layer.type} in {net}, but "
-                            f"its weights have shape {arrays[0].shape} there") from problem
+                            f"its weights have shape {arrays[0].shape} there")
+            found.append((layer, array))
     if not found:
         *others, last = KINDS
         raise Error(f"{source}: no {', '.join(others)} or {last} layer of {net} has weights there")
@@ -88,20 +88,28 @@ def read_layers(net, source):
 
 
 def _weights(layer, arrays):
-    """The matrix, the kernels or the list of blocks that a layer's stored blobs hold."""
-    param, first = getattr(layer, KINDS[layer.type]), arrays[0]
-    axes = (2, 4) if layer.type in ("InnerProduct", "Embed") else \
-        (1, 3) if layer.type in BLOCKS else (4,)
-    if first.ndim not in axes:
-        raise Error("other axes")
-    if layer.type not in BLOCKS:                      # old files have four axes everywhere
-        return first.reshape(first.shape[-2:]) if 2 in axes else first
+    """The matrix, the kernels or the list of blocks in a layer's stored blobs; None for others."""
+    first = arrays[0]
+    if layer.type in ("InnerProduct", "Embed"):       # old files have four axes everywhere
+        is_matrix = first.ndim == 2 or first.ndim == 4 and first.shape[:2] == (1, 1)
+        return first.reshape(first.shape[-2:]) if is_matrix else None
+    if layer.type not in BLOCKS:
+        return first if first.ndim > 2 else None
     if first.ndim == 3:
         return list(first)
-    outputs, inputs = param.block_output_dim, param.block_input_dim
-    if not outputs:                                   # cropped: the sizes are a blob, the last
-        outputs, inputs = arrays[len(blob_names(param)) - 1].astype(int).T.tolist()
-    return Layout(outputs, inputs).split(first)
+    layout = _layout(layer, arrays)
+    fits = first.ndim == 1 and layout is not None and layout.weights == first.size
+    return layout.split(first) if fits else None
+
+
+def _layout(layer, arrays):
+    """The Layout of blocks stored flat; None where the layer and its blobs don't tell it."""
+    param = getattr(layer, KINDS[layer.type])
+    if param.block_output_dim:
+        return Layout(param.block_output_dim, param.block_input_dim)
+    if layer.type == "SparseOrthogonalInnerProduct" and len(arrays) == len(blob_names(param)):
+        return Layout(*arrays[-1].astype(int).T.tolist())           # cropped: a blob of sizes
+    return None
 
 
 def spectrum(layer, array):
@@ -115,26 +123,30 @@ def spectrum(layer, array):
     if not np.isfinite(entries).all():
         raise Error(f"layer '{layer.name}': its weights are not finite")
     m, n = (sum(sizes) for sizes in zip(*(block.shape for block in blocks)))
-    laws, beyond = _laws(layer, array, blocks, m)
-    squares = eigenvalues(singular_values(blocks), m, 1)
+    shapes = collections.Counter(block.shape for block in blocks)
+    values = {shape: singular_values(np.stack([block for block in blocks if block.shape == shape]))
+              for shape in shapes}
+    together = np.sort(np.concatenate(list(values.values())))[::-1]
+    laws = _laws(layer, array, shapes)
+    beyond = sum(int((values[shape] ** 2 > law.b).sum()) for shape, law in laws.items())
+    squares = eigenvalues(together, m, 1)
     return LayerSpectrum(
-        layer.name, layer.type, (m, n), entries.size / m, float(entries.var()), laws, squares,
-        beyond, measures(blocks), *_tail(array, squares))
+        layer.name, layer.type, (m, n), entries.size / m, float(entries.var()),
+        [(number * rows / m, laws[rows, columns]) for (rows, columns), number in shapes.items()
+         if laws], squares, beyond if laws else None, measures(blocks, together),
+        *_tail(array, squares))
 
 
-def _laws(layer, array, blocks, m):
-    """The laws of a LayerSpectrum, and how many eigenvalues lie beyond them (None without)."""
-    laws, beyond = [], 0
-    for (rows, columns), number in collections.Counter(block.shape for block in blocks).items():
+def _laws(layer, array, shapes):
+    """{shape of blocks: MarchenkoPastur of what the filler draws for them}; {} if unknown."""
+    laws = {}
+    for rows, columns in shapes:
         initial = initial_variance(layer, (rows, columns) if isinstance(array, list)
                                    else array.shape)
         if not initial:
-            return [], None
-        law = MarchenkoPastur(rows / columns, columns * initial)
-        laws.append((number * rows / m, law))
-        alike = np.stack([block for block in blocks if block.shape == (rows, columns)])
-        beyond += int((singular_values(alike) ** 2 > law.b).sum())
-    return laws, beyond
+            return {}
+        laws[rows, columns] = MarchenkoPastur(rows / columns, columns * initial)
+    return laws
 
 
 def _tail(array, squares):

@@ -84,11 +84,13 @@ def variance(param, shape):
 
     None where that isn't known or no number above 0. positive_unitball: of long rows.
     """
-    known = {"gaussian": param.std ** 2, "uniform": (param.max - param.min) ** 2 / 12}
-    if math.prod(shape):
-        n = fan(shape, param)
-        known.update(xavier=1 / n, msra=2 / n, orthogonal=param.gain ** 2 / max(shape),
-                     positive_unitball=1 / (3 * math.prod(shape[1:]) ** 2))
+    if not math.prod(shape):
+        return None
+    n, kept = fan(shape, param), 1 if param.sparse == -1 else param.sparse / shape[0]
+    known = {"gaussian": kept * param.std ** 2 + kept * (1 - kept) * param.mean ** 2,
+             "uniform": (param.max - param.min) ** 2 / 12, "xavier": 1 / n, "msra": 2 / n,
+             "orthogonal": (1 + param.relu) * param.gain ** 2 / max(shape),
+             "positive_unitball": 1 / (3 * math.prod(shape[1:]) ** 2)}
     return known.get(param.type) or None
 
 
@@ -100,6 +102,12 @@ OWN_FIELDS = tuple(field.name for field in FillerParameter.DESCRIPTOR.fields
 def refuse_own(param, but=()):
     """Error where the FillerParameter gives a field of OWN_FIELDS, but for the names in `but`."""
     refuse(param, *(name for name in OWN_FIELDS if name not in but))
+
+
+def refuse_others(param, but=()):
+    """The same, and where it gives `sparse`."""
+    refuse(param, "sparse")
+    refuse_own(param, but)
 
 
 # ---- orthogonal and sparse fillers
@@ -150,10 +158,9 @@ def sparse_structure(param, m, n, rng):
         raise Error("structure_seed is for variants 1 and 2: variant 3 has a structure a layer")
     if param.HasField("degree") == param.HasField("sparsity"):
         raise Error("needs either degree or sparsity")
-    degree, quarters = param.degree, quarter(m, n) if param.relu else None
+    quarters, degree = quarter(m, n) if param.relu else None, param.degree
     if param.HasField("sparsity"):
-        degree = ramanujan.degree_of_sparsity(*(quarters or (m, n)), param.sparsity, param.crop)
-        degree *= 1 + param.relu
+        degree = ramanujan.degree_of_sparsity(m, n, param.sparsity, param.crop, param.relu)
     if param.relu:
         m, n = quarters
         if degree % 2 or (degree // 2 not in ramanujan.valid_degrees(m, n) and not param.crop):

@@ -18,7 +18,7 @@ from ..structured.orthogonal import orthonormal
 from ..structured.orthogonal_convolution import (free_frequencies, kernel_of_spectrum,
                                                  whole_kernels)
 from ..structured.ramanujan import orthogonal_values, to_dense
-from .base import (kernel_shape, refuse, refuse_own, register_filler, sparse_structure,
+from .base import (kernel_shape, refuse, refuse_others, register_filler, sparse_structure,
                    write)
 
 
@@ -29,8 +29,7 @@ def eco(blob, param, rng):
     P[i, j] = P[(k-i) % k, (k-j) % k] makes them real, and leaves (k^2 + 1) / 2 matrices to draw
     for odd k and (k^2 + 4) / 2 for even k.
     """
-    refuse(param, "sparse")
-    refuse_own(param, but=["gain"])
+    refuse_others(param, but=["gain"])
     shape, size = kernel_shape(blob)
     matrices = orthonormal(*shape, rng, (free_frequencies(size).shape[1],))
     write(blob, param.gain * kernel_of_spectrum(matrices, size))

@@ -2,14 +2,12 @@
 
 from ..structured.orthogonal import orthonormal, relu_form
 from ..structured.orthogonal_convolution import delta_kernel
-from .base import (kernel_shape, matrix_shape, quarter, refuse, refuse_own, register_filler,
-                   write)
+from .base import kernel_shape, matrix_shape, quarter, refuse_others, register_filler, write
 
 
 def _drawn(param, m, n, rng):
     """gain times a random orthogonal matrix (m, n), or the ReLU form of one for its quarter."""
-    refuse(param, "sparse")
-    refuse_own(param, but=["gain", "relu"])
+    refuse_others(param, but=["gain", "relu"])
     if param.relu:
         return param.gain * relu_form(orthonormal(*quarter(m, n), rng))
     return param.gain * orthonormal(m, n, rng)

@@ -4,7 +4,7 @@ import math
 
 from ..errors import Error
 from ..structured import sss
-from .base import refuse_own, register_filler
+from .base import refuse_others, register_filler
 
 
 @register_filler("sss_xavier")
@@ -19,7 +19,7 @@ def draw(sizes, param, rng):
     That is uniform on [-r, r), r = sqrt(6 / (N + K)) times the filler's gain, then reduced by
     structured.sss.from_dense: how Kissel and Diepold begin to train from scratch.
     """
-    refuse_own(param, but=["gain"])
+    refuse_others(param, but=["gain"])
     limit = param.gain * math.sqrt(6 / sum(sizes.shape))
     W = rng.uniform(-limit, limit, sizes.shape)
     return sss.from_dense(W, sizes.stages, sizes.state_dim).system.pack()

@@ -39,7 +39,7 @@ def with_blocks(net, blocks, shuffle="NONE"):
     if len(layers) != len(blocks):
         raise Error(f"{len(blocks)} numbers of blocks are given for {len(layers)} InnerProduct "
                     f"layers: {', '.join(layer.name for layer in layers) or 'none'}")
-    if min(blocks) < 1:
+    if any(number < 1 for number in blocks):
         raise Error(f"numbers of blocks must be at least 1, not {blocks}")
     if any(number != 1 for number in blocks):
         count = sum(layer.type in LEARNING for layer in result.layer)

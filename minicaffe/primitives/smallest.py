@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-# Places of a sample whose order tells where to look: an odd multiple of each number spreads them over
-# any length, where equal steps could run along a matrix's diagonal.
+# Places of a sample whose order tells where to look: an odd multiple of each number spreads them
+# over any length, where equal steps could run along a matrix's diagonal.
 _PLACES = np.arange(4096) * 2654435761
 
 

@@ -3,11 +3,8 @@
 import numpy as np
 
 from ..backend import to_device
-from ..errors import Error
 from ..structured.ramanujan import degree_of_sparsity, structure
 from .base import Structured, decimal_sparsity, given_one, register_method
-
-_TRIES = 100           # a draw of a structure that is cut may leave a block without inputs
 
 
 @register_method("RAMANUJAN")
@@ -34,13 +31,8 @@ class Ramanujan(Structured):
 
     def _structure(self, rng):
         """(outputs, inputs) booleans of the units, transposed where the weights are."""
-        for _ in range(_TRIES):
-            try:
-                mask = structure(*self.matrix, self.degree, rng, self.param.crop).mask()
-                return mask.T if self.transposed else mask
-            except Error as error:
-                problem = error
-        raise problem
+        mask = structure(*self.matrix, self.degree, rng, self.param.crop).mask()
+        return mask.T if self.transposed else mask
 
     def draw(self, rng):
         free = ~self._structure(rng)

@@ -43,7 +43,7 @@ class Pruning:
     """
 
     def __init__(self, solver, source, test_sources=()):
-        """The NetParameters that the training net comes from, and test nets with files of their own."""
+        """The NetParameters of the training net, and of test nets with files of their own."""
         self.solver, self.source, self.test_sources = solver, source, test_sources
         self.tasks = []
         self.blocks, self.lr_mults = {}, {}     # condensed layer -> fields, changed lr_mult
@@ -136,8 +136,8 @@ class Pruning:
         """
         if not self.blocks:
             return
-        numbered = [f"_test_{i}" if i > 1 else "_test" for i in range(1, len(self.test_sources) + 1)]
-        for source, which in zip((self.source, *self.test_sources), ("", *numbered)):
+        for i, source in enumerate((self.source, *self.test_sources)):
+            which = "" if i == 0 else "_test" if i == 1 else f"_test_{i}"
             net = condensed_net(source, self.blocks, self.lr_mults)
             text.write(net, f"{prefix}_condensed{which}.prototxt")
 

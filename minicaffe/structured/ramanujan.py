@@ -18,6 +18,7 @@ from .orthogonal import orthonormal, relu_form
 
 # How far a sparsity may be off that of a degree: half of the last digit of "99.2 %".
 _ROUNDING = 0.0005
+_TRIES = 100              # draws of a structure that is cut: one may leave a block without inputs
 _CROP_HINT = "; with `crop` a structure may be larger than the matrix and is cut to its size"
 
 
@@ -72,22 +73,26 @@ def valid_degrees(m, n):
     return [max(m, n) // blocks for blocks in range(common, 0, -1) if common % blocks == 0]
 
 
-def degree_of_sparsity(m, n, sparsity, crop=False):
+def degree_of_sparsity(m, n, sparsity, crop=False, relu=False):
     """The degree that makes the share `sparsity` of a matrix of m x n zero.
 
     With b blocks that is 1 - 1/b, and the degree max(m, n) / b, where b divides both dimensions;
-    with crop, see `structure`, the smaller alone, and the degree is rounded up. As sparsities are
-    written rounded (99.2 % for 1 - 1/128), the nearest one is taken if it is within 0.0005;
-    Error, which lists all that there are, if none is.
+    with crop, see `structure`, the smaller alone, and the degree is rounded up. With relu that
+    holds for a quarter (m/2, n/2), whose degree is half of the whole's. As sparsities are written
+    rounded (99.2 % for 1 - 1/128), the nearest one is taken if it is within 0.0005; Error,
+    which lists all that there are, if none is.
     """
-    larger, common = max(m, n), min(m, n) if crop else math.gcd(m, n)
-    numbers = [blocks for blocks in range(common, 0, -1) if common % blocks == 0]
-    nearest = min(numbers, key=lambda blocks: abs(1 - 1 / blocks - sparsity))
+    parts = 1 + relu
+    smaller, larger = sorted((m // parts, n // parts))
+    common = smaller if crop else math.gcd(smaller, larger)
+    degrees = {blocks: parts * -(-larger // blocks) for blocks in range(common, 0, -1)
+               if common % blocks == 0}
+    nearest = min(degrees, key=lambda blocks: abs(1 - 1 / blocks - sparsity))
     if not abs(1 - 1 / nearest - sparsity) <= _ROUNDING:
-        known = ", ".join(f"{1 - 1 / b:.6g} (degree {-(-larger // b)})" for b in numbers)
+        known = ", ".join(f"{1 - 1 / blocks:.6g} (degree {degrees[blocks]})" for blocks in degrees)
         raise Error(f"sparsity {sparsity:g} does not fit a matrix of {m} x {n}: it can be {known}"
                     + _CROP_HINT * (not crop))
-    return -(-larger // nearest)
+    return degrees[nearest]
 
 
 # ---- structures
@@ -105,7 +110,7 @@ def structure(m, n, degree, rng, crop=False):
     ones. (The thesis's MLP-7: 100 x 1100 of degree 110 becomes 100 x 1024.)
 
     Raises Error where the degree does not fit, listing those that do; where a cut block
-    has fewer inputs than outputs, so that its rows can't be orthogonal.
+    has fewer inputs than outputs in each of many draws, so that its rows can't be orthogonal.
     """
     if m > n:
         column_block, row_block = _drawn_blocks(n, m, degree, rng, crop)
@@ -117,15 +122,16 @@ def structure(m, n, degree, rng, crop=False):
 def _drawn_blocks(smaller, larger, degree, rng, crop):
     """The blocks of each row and of each column of a matrix that is not higher than wide."""
     blocks = _number_of_blocks(smaller, larger, degree, crop)
-    column_block = np.empty(blocks * degree, np.int64)
-    column_block[rng.permutation(blocks * degree)] = np.repeat(np.arange(blocks), degree)
-    column_block = column_block[:larger]
-    fewest = np.bincount(column_block, minlength=blocks).min()
-    if fewest < smaller // blocks:
-        raise Error(f"degree {degree} cropped to {smaller} x {larger} leaves a block of "
-                    f"{smaller // blocks} x {fewest}, which can't be orthogonal along the smaller "
-                    "dimension: choose another degree")
-    return np.arange(smaller) % blocks, column_block
+    for _ in range(_TRIES):
+        column_block = np.empty(blocks * degree, np.int64)
+        column_block[rng.permutation(blocks * degree)] = np.repeat(np.arange(blocks), degree)
+        column_block = column_block[:larger]
+        fewest = np.bincount(column_block, minlength=blocks).min()
+        if fewest >= smaller // blocks:
+            return np.arange(smaller) % blocks, column_block
+    raise Error(f"degree {degree} cropped to {smaller} x {larger} leaves a block of "
+                f"{smaller // blocks} x {fewest}, which can't be orthogonal along the smaller "
+                "dimension: choose another degree")
 
 
 def _number_of_blocks(smaller, larger, degree, crop):

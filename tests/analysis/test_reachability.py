@@ -106,10 +106,11 @@ def conv(name, bottom, outputs, more=""):
 
 def test_convolutions_sums_and_concatenations(xp):
     """The nonzeros of a Jacobian, summed up over the places of each channel."""
-    net = build(inputs(x=(1, 6, 4, 4)) + conv("a", "x", 8, "group: 2") + layer("r", "TanH", "a", "a")
-                + conv("b", "a", 5) + conv("c", "b", 5) + layer("e", "Eltwise", "b c")
-                + conv("other", "x", 3) + layer("k", "Concat", "e other a")
-                + layer("p", "Pooling", "k", more="pooling_param { kernel_size: 2 stride: 2 pool: AVE }")
+    pool = "pooling_param { kernel_size: 2 stride: 2 pool: AVE }"
+    net = build(inputs(x=(1, 6, 4, 4)) + conv("a", "x", 8, "group: 2")
+                + layer("r", "TanH", "a", "a") + conv("b", "a", 5) + conv("c", "b", 5)
+                + layer("e", "Eltwise", "b c") + conv("other", "x", 3)
+                + layer("k", "Concat", "e other a") + layer("p", "Pooling", "k", more=pool)
                 + ip("y", "p", 7))
     rng = np.random.default_rng(0)
     for name, share in ("a", 0.5), ("b", 0.2), ("c", 0.2), ("y", 0.02):
@@ -122,6 +123,35 @@ def test_convolutions_sums_and_concatenations(xp):
     assert (found == (J != 0).any(axis=2).T).all() and 0 < found.mean() < 1
     a = net.layer_dict["a"]
     assert (layer_mask(a) == by_groups(net.params["a"][0].mask)).all()
+
+
+@pytest.mark.parametrize("order", ["f y", "y f"])
+def test_a_sum_of_channels_and_units(order):
+    net = build(inputs(x=(1, 3, 2, 2)) + layer("f", "Flatten", "x") + conv("a", "x", 3)
+                + layer("g", "Flatten", "a") + ip("y", "g", 12)
+                + layer("e", "Eltwise", order.replace("f", "g")) + ip("z", "e", 2))
+    kernels = np.zeros((3, 3, 3, 3), bool)
+    kernels[0, 1] = True                                  # of the channels x_1 reaches a_0 alone
+    net.params["a"][0].mask = kernels
+    net.params["y"][0].mask = np.zeros((12, 12), bool)
+    assert (reachability(net, "a", "e")[1] == (np.arange(12) < 4)).all()
+    assert not reachability(net, "a", "e")[[0, 2]].any()
+
+
+def test_inputs_along_the_last_axis():
+    net = build(inputs(x=(2, 3, 5)) + ip("a", "x", 4).replace("output: 4", "output: 4 axis: 2")
+                + layer("r", "ReLU", "a") + ip("b", "r", 6).replace("output: 6", "output: 6 axis: -1")
+                + ip("c", "r", 2) + layer("k", "Concat", "a b", more="concat_param { axis: -1 }")
+                + layer("m", "Concat", "a a", more="concat_param { concat_dim: 0 }"))
+    net.params["a"][0].mask = np.arange(20).reshape(4, 5) % 3 > 0
+    net.params["b"][0].mask = np.eye(6, 4, dtype=bool)
+    A, B = net.params["a"][0].mask, net.params["b"][0].mask
+    assert (reachability(net, "a", "b") == by_paths([A, B])).all()
+    assert (reachability(net, "a", "k") == np.hstack([A.T, by_paths([A, B])])).all()
+    with pytest.raises(NetError, match="layer 'c' takes its inputs from axis 1 on, but .* axis 2"):
+        reachability(net, "a", "c")
+    with pytest.raises(NetError, match="layer 'm' of type Concat has 2 bottoms"):
+        reachability(net, "a", "m")
 
 
 def by_groups(mask):
@@ -145,12 +175,14 @@ def test_errors():
         product([np.ones((4, 3)), np.ones((2, 5))])
     net = build(inputs(x=(2, 12), z=(5,)) + ip("a", "x", 5) + layer("n", "Softmax", "a")
                 + ip("b", "n") + layer("s", "Scale", "a z") + ip("c", "s")
-                + block("d", "x", "BLOCKS"))
+                + block("d", "x", "BLOCKS")
+                + layer("silence", "Silence", "b").replace('top: "silence"', ""))
     for first, last, message in (
             ("a", "b", "layer 'n' of type Softmax mixes its inputs otherwise"),
             ("a", "c", "layer 's' of type Scale has 2 bottoms"),
             ("c", "a", "no path leads from layer 'c' to layer 'a'"),
             ("a", "d", "no path leads from layer 'a' to layer 'd'"),
+            ("d", "silence", "no path leads from layer 'd' to layer 'silence'"),
             ("nothing", "a", "the net has no layer 'nothing'"),
             ("a", "nothing", "the net has no layer 'nothing'"),
             ("d", "d", "layer 'd' draws the order of its inputs anew in each pass")):

@@ -225,6 +225,8 @@ def test_every_back_end_has_the_same_values(xp, name, shape):
     ("sao", (4, 11), {"degree": 3, "crop": True, "variant": 2}, "blocks of different shapes"),
     ("sao", (8, 12), {"sparsity": 0.875}, "it can be 0.75 .*; with `crop`"),
     ("sao", (8, 12), {"sparsity": 0.8, "crop": True}, r"it can be 0.875 \(degree 2\), 0.75 .*\)$"),
+    ("sao", (8, 16), {"sparsity": 0.8, "relu": True},
+     r"does not fit a matrix of 8 x 16: it can be 0.75 \(degree 4\), 0.5 \(degree 8\), 0 "),
     ("ramanujan", (8, 8), {"degree": 2, "relu": True}, "relu is for other fillers"),
     ("sao_delta", (8, 8), {"degree": 2}, "a convolution's weights"),
     ("sao_delta", (8, 8, 3, 3), {"degree": 2, "values": 0}, "values is for other fillers")])

@@ -125,6 +125,19 @@ def test_products_of_the_last_axis(axis):
     check_equal(from_messages(*merge_orders(source, net_to_proto(old)), old), old)
 
 
+def test_products_of_different_axes():
+    """The second takes all of what the first makes a part of at a time."""
+    source = message(chain(SPARSE, between=layer("r", "GELU", "a")).replace(
+        "dim: 5 dim: 8", "dim: 5 dim: 3 dim: 8"))
+    first = next(each for each in source.layer if each.name == "a")
+    first.sparse_orthogonal_inner_product_param.axis = 2
+    second = next(each for each in source.layer if each.name == "b")
+    second.sparse_orthogonal_inner_product_param.weight_filler.degree = 12
+    net = build(text.to_text(source))
+    with pytest.raises(NetError, match=f"no two {SPARSE} layers in a row"):
+        merge_orders(source, net_to_proto(net))
+
+
 @pytest.mark.parametrize("more, between", [
     ("permute_output: false", None), ("permute_input: false", None),
     ("axis: -1", layer("r", "Bias", "a"))])

@@ -1,6 +1,11 @@
+import math
+
+import numpy as np
 import pytest
 
 from minicaffe import TEST, Net
+from minicaffe.proto import caffe_pb2
+from minicaffe.proto.weights import array_to_blob
 
 
 def test_table_and_plots(run_tool, train, folder):
@@ -51,6 +56,34 @@ def test_sparse_orthogonal_weights(run_tool, folder, filler):
     result = run_tool("spectra", "net.prototxt", "start.caffemodel", "--layer", "ip")
     assert result.code == 0, result
     assert float(result.out.splitlines()[1].split()[8]) == pytest.approx(3 ** 0.5, rel=1e-3)
+
+
+KERNELS, MATRIX, BLOCKS = (4, 2, 3, 3), (4, 6), (2, 3, 4)
+
+
+@pytest.mark.parametrize("kind, wrong", [
+    ("InnerProduct", [KERNELS, BLOCKS, (24,)]), ("Convolution", [MATRIX, (24,)]),
+    ("BlockInnerProduct", [MATRIX, KERNELS, (24,)]),
+    ("SparseOrthogonalInnerProduct", [MATRIX, KERNELS, (24,)])])
+def test_weights_of_another_type_of_layer(run_tool, folder, kind, wrong):
+    (folder / "one.prototxt").write_text(f'layer {{ name: "it" type: "{kind}" }}')
+    for shape in wrong:
+        stored = caffe_pb2.NetParameter()
+        array_to_blob(np.ones(shape, np.float32), stored.layer.add(name="it").blobs.add())
+        (folder / "w.caffemodel").write_bytes(stored.SerializeToString())
+        result = run_tool("spectra", "one.prototxt", "w.caffemodel")
+        assert result.code == 1 and result.err.count("\n") == 1
+        assert f"'it' is of type {kind} in one.prototxt, but its weights have shape" in result.err
+
+
+@pytest.mark.parametrize("shape", [(6, 4, 3), (6, 4, 3, 3), (6, 4, 3, 3, 2)])
+def test_kernels_of_any_dimension(run_tool, folder, shape):
+    (folder / "one.prototxt").write_text('layer { name: "it" type: "Convolution" }')
+    stored = caffe_pb2.NetParameter()
+    array_to_blob(np.random.default_rng(0).random(shape), stored.layer.add(name="it").blobs.add())
+    (folder / "w.caffemodel").write_bytes(stored.SerializeToString())
+    result = run_tool("spectra", "one.prototxt", "w.caffemodel")
+    assert result.code == 0 and f"6 x {math.prod(shape[1:])}" in result.out
 
 
 def test_bad_input(run_tool, train, folder):
