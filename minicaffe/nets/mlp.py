@@ -19,7 +19,8 @@ def mlp7(activation="ReLU", init="default", batch_size=128, **options):
     activation: linear, ReLU, TanH or SiLU, after all but the last layer. init, options: see
     Initialisation; the thesis's are "sao" with sparsity 0.9. All layers are sparse. No structure
     fits 100 x 1024: a wider one is cut to size (`crop`), at sparsity 0.9 the thesis's, 100 x 1100
-    with 110 ones a row. A degree is that of the layers 100 x 100.
+    with 110 ones a row. A degree is that of the layers 100 x 100. Orthogonal and sao layers between
+    two ReLUs take the form of Eq. 3.5, unless options say `relu`: with it the net keeps norms.
     """
     init = Initialisation(init, "msra" if activation == "ReLU" else "xavier", **options)
     net = Chain(init.title(f"MLP-7 {activation}"), rates=())
@@ -29,8 +30,10 @@ def mlp7(activation="ReLU", init="default", batch_size=128, **options):
         density = init.options["degree"] / 100 if "degree" in init.options \
             else 1 - init.options["sparsity"]
         first = {"degree": round(1100 * density), "sparsity": None, "crop": True}
+    relu = init.options.get("relu", True) \
+        if activation == "ReLU" and init.name in ("orthogonal", "sao") else None
     for i, outputs in enumerate([100] * 6 + [10], 1):
-        filler = init.filler(**first) if i == 1 else init.filler()
+        filler = init.filler(relu=relu if 1 < i < 7 else None, **(first if i == 1 else {}))
         net.learn("InnerProduct", f"ip{i}", filler, num_output=outputs)
         if i < 7:
             net.activate(activation, i)

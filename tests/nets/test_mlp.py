@@ -125,6 +125,20 @@ def test_sparsity_of_mlp_50_is_the_thesiss():
     assert 1 - left / count(net, biases=False) == pytest.approx(0.986, abs=0.0005)
 
 
+@pytest.mark.parametrize("init, options", [("orthogonal", {}), ("sao", {"sparsity": 0.9})])
+def test_mlp7_keeps_norms_through_its_relus(init, options):
+    param = nets.mlp7("ReLU", init, **options)
+    assert [f.relu for f in fillers(param)] == [False, *[True] * 5, False]
+    net = made(param, PICTURES)
+    net.forward()
+    norms = [np.linalg.norm(net.blobs[f"ip{i}"].data, axis=1) for i in range(1, 7)]
+    assert not np.allclose(norms[0], norms[2], rtol=0.1)
+    for norm in norms[2:]:
+        np.testing.assert_allclose(norm, norms[1], rtol=1e-5)
+    assert not any(f.relu for f in fillers(nets.mlp7("ReLU", init, relu=False, **options)))
+    assert not any(f.relu for f in fillers(nets.mlp7("TanH", init, **options)))
+
+
 def test_sparse_mlp7():
     net = made(nets.mlp7("TanH", "sao", sparsity=0.9), PICTURES)
     found = sparsities(net)
