@@ -66,5 +66,5 @@ def draw(numbers):
     axes.set_xticks(range(len(numbers["entries"])), [e["activation"] for e in numbers["entries"]])
     axes.set_xlim(-0.5, len(numbers["entries"]) - 0.5)
     axes.set_xlabel("dots: seeds, lines: their means")
-    axes.legend(fontsize=9, frameon=False)
+    axes.legend(fontsize=9, frameon=False, loc="lower right")
     return figure
