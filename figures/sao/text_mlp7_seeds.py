@@ -56,7 +56,7 @@ def compare(numbers):
 def draw(numbers):
     figure = style.new_figure(7, 3.6)
     axes = figure.subplots()
-    style.clean(axes, "test accuracy, %", "MLP-7 on MNIST after training, SAO: a tenth of its weights")
+    style.clean(axes, "test accuracy, %", "MLP-7 on MNIST; SAO: a tenth of its weights")
     for x, e in enumerate(numbers["entries"]):
         for shift, method, color in (-0.12, "Dense", style.GREY), (0.12, "SAO", style.COLORS[0]):
             label = method if x == 0 else None

@@ -140,7 +140,8 @@ def test_a_sum_of_channels_and_units(order):
 
 def test_inputs_along_the_last_axis():
     net = build(inputs(x=(2, 3, 5)) + ip("a", "x", 4).replace("output: 4", "output: 4 axis: 2")
-                + layer("r", "ReLU", "a") + ip("b", "r", 6).replace("output: 6", "output: 6 axis: -1")
+                + layer("r", "ReLU", "a")
+                + ip("b", "r", 6).replace("output: 6", "output: 6 axis: -1")
                 + ip("c", "r", 2) + layer("k", "Concat", "a b", more="concat_param { axis: -1 }")
                 + layer("m", "Concat", "a a", more="concat_param { concat_dim: 0 }"))
     net.params["a"][0].mask = np.arange(20).reshape(4, 5) % 3 > 0
