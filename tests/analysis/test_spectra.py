@@ -78,6 +78,7 @@ def test_singular_value_density_is_the_law_in_another_variable():
     share, _ = scipy.integrate.quad(lambda s: law.singular_value_density(s, n), low, high)
     assert_allclose(share, 0.5, rtol=1e-7)
     assert law.singular_value_density(0.0, n) == 0
+    assert_allclose(law.singular_value_density(0.5, 0.25), 4 * law.density(1.0))    # below 1 too
 
 
 @pytest.mark.parametrize("ratio, variance", [(0, 1), (1, 0), (-1, 1), (np.inf, 1), (1, np.nan)])

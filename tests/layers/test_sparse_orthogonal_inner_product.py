@@ -331,6 +331,7 @@ def test_sizes_of_blocks_that_fit_nothing(sizes):
     assert layer.blobs[-1].shape == (3, 2)
     with pytest.raises(LayerError, match=r"blob 4 does not hold the sizes of blocks of 16 weights"):
         layer.check_values({4: np.array(sizes)})
+    layer.check_values({4: np.array([[3, 2], [2, 4], [1, 2]])})       # 16 weights too, a 1 in them
 
 
 @pytest.mark.parametrize("fields", [

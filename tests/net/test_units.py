@@ -93,7 +93,7 @@ LRN = layer("end", "LRN", "a", more="lrn_param { local_size: 3 }")
 
 
 @pytest.mark.parametrize("text, units, message", [
-    (NETS["plain"], [6], "layer 'a' has the units 0 to 5, not 6"),
+    (NETS["plain"], [0, 6], "layer 'a' has the units 0 to 5, not 6"),
     (NETS["plain"], [-1], "layer 'a' has the units 0 to 5, not -1"),
     (NETS["plain"], range(6), "none of its 6 units left"),
     (VECTORS + layer("a", "TanH", "x"), [0], "'a' is of type TanH: units are removed from"),

@@ -78,7 +78,7 @@ def test_batches_epochs_and_files():
 
 
 def test_rates_by_depth():
-    assert [nets.mlp_n_rate(n) for n in (50, 200, 400, 600, 1000)] == [1e-2, 1e-3, 1e-3, 1e-4, 1e-4]
+    assert [nets.mlp_n_rate(n) for n in (50, 200, 400, 600, 1000)] == [1e-2, 1e-2, 1e-3, 1e-4, 1e-4]
     assert [nets.vanilla_cnn_rate(n) for n in (8, 32, 128, 256, 512, 768)] == \
         [1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4]                                        # Table 3.8
 
