@@ -84,9 +84,10 @@ def title(module):
 
 
 def apart(paper, here):
-    """here - paper where both are numbers, else None."""
-    numbers = all(isinstance(value, (int, float, np.number)) for value in (paper, here))
-    return float(here) - float(paper) if numbers else None
+    """here - paper where both are numbers, else None; 0 where the digits kept are the same."""
+    if not all(isinstance(value, (int, float, np.number)) for value in (paper, here)):
+        return None
+    return 0.0 if _plain(float(here)) == _plain(float(paper)) else float(here) - float(paper)
 
 
 def table(result):

@@ -2,7 +2,7 @@
 
 Thesis: Section 4.2.2; rates: nets.mlp_n_rate. N = 1000 learned nothing in 200 iterations with its
 gain of 1.1, see text_mlp1000. Make: python figures/make.py sao.table4_2 --scale full --jobs 2: on a
-CPU N = 50 and 200, 12 runs of 3 and 12 minutes; with --gpu 0 also N = 400, 600, 800 and 1000.
+CPU N = 50 and 200, 12 runs of 3 and 10 minutes; with --gpu 0 also N = 400, 600, 800 and 1000.
 """
 
 from minicaffe.analysis import plot_style as style

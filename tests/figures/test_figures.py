@@ -142,6 +142,7 @@ class TestResults:
             "x              2   1.5        -0.5",
             "long name    > 1     3           -"]
         assert results.apart(2, 1.5) == -0.5 and results.apart("> 1", 1.5) is None
+        assert results.apart(95.4, 100 * np.float32(0.954)) == 0
 
     def test_check_scale(self, tmp_path):
         path = tmp_path / "a.json"
