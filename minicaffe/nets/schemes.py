@@ -47,11 +47,11 @@ SCHEMES = {
 
 
 def mlp_n_rate(layers):
-    """The rate an MLP-N begins with: 1e-2 up to N = 200, 1e-3 above, 1e-4 from N = 600 on.
+    """The rate a sparse orthogonal MLP-N begins with: 1e-2 up to N = 200, 1e-3, 1e-4 from 600 on.
 
     Table 3.5. Its scan leaves 50 and 200 alike and illegible, and Section 4.2.2 seems to have 1e-3
     for 200; Table 4.2's accuracies come out with 1e-2 (with 1e-3 they end one to two points lower).
-    RG-U and RG-N take 1e-5 where they don't train.
+    Dense nets of 200 layers need 1e-3, RG-U and RG-N take 1e-5 where they don't train.
     """
     return 1e-2 if layers <= 200 else 1e-3 if layers < 600 else 1e-4
 
