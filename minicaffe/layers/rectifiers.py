@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from scipy.special import erf
 
 from ..backend import Kernels
@@ -190,25 +191,34 @@ class GELU(ElementwiseLayer):
     scratch = 3
     kernels = _GELU
     k, c = math.sqrt(2 / math.pi), 0.044715
+    # atanh(erf(x / sqrt 2)) / x by powers of x^2, for float32: fitted for the least error of erf,
+    # 6e-8, half the rounding of 1. SciPy's erf takes eight times as long.
+    erf_powers = (0.797884941, 0.0363330846, -3.25949643e-05, -5.53061991e-05, 3.96474554e-06,
+                  -1.32263439e-07, 1.75617382e-09)
 
     def setup(self, bottom, top):
         super().setup(bottom, top)
         self.exact = self.param.form == self.param.ERF
+        self.powers = self.erf_powers if self.exact else (self.k, self.k * self.c)
 
-    def values(self, x, y, share, *_):
-        self._share(x, share)
+    def values(self, x, y, share, work, _):
+        self._share(x, share, work)
         self.xp.multiply(x, share, out=y)
 
-    def _share(self, x, share):
+    def _share(self, x, share, work):
         """share = y / x: F(x), or (1 + t) / 2."""
         xp = self.xp
-        if self.exact:
+        if self.exact and x.dtype == np.float64:
             xp.multiply(x, math.sqrt(0.5), out=share)
             erf(share, out=share)
         else:
-            xp.multiply(x, x, out=share)
-            share *= self.k * self.c
-            share += self.k
+            xp.multiply(x, x, out=work)
+            xp.minimum(work, 100, out=work)         # the sixth power of it may overflow
+            xp.multiply(work, self.powers[-1], out=share)
+            for power in self.powers[-2:0:-1]:
+                share += power
+                share *= work
+            share += self.powers[0]
             share *= x
             xp.tanh(share, out=share)
         share += 1
@@ -216,7 +226,7 @@ class GELU(ElementwiseLayer):
 
     def gradient(self, x, y, dy, dx, share, work, rate):
         xp = self.xp
-        self._share(x, share)
+        self._share(x, share, work)
         if self.exact:
             xp.multiply(x, x, out=work)
             work *= -0.5

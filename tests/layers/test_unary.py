@@ -140,6 +140,19 @@ def test_far_from_zero(xp):
         assert_allclose(gradient_at([-80.0, 80], "GELU", form="TANH"), [[0, 80], [0, 1]], atol=1e-12)
 
 
+def test_gelu_in_float32():
+    """There erf is a polynomial's: no less exact than float32's numbers near 1 are."""
+    x = np.concatenate([np.linspace(-14, 14, 200001), [-1e9, -1e4, 1e4, 1e9]]).astype(np.float32)
+    layer, bottom, top = make_layer("GELU", x.shape, values={0: x}, dtype=np.float32)
+    with np.errstate(over="raise", invalid="raise"):
+        layer.forward(bottom, top)
+        top[0].diff[...] = 1
+        layer.backward(top, [True], bottom)
+    share, density = scipy.stats.norm.cdf(x.astype(float)), scipy.stats.norm.pdf(x.astype(float))
+    assert (np.abs(top[0].data - x * share) <= 1.6e-7 * np.abs(x)).all()
+    assert_allclose(bottom[0].diff, share + x * density, atol=3e-7)
+
+
 @pytest.mark.parametrize("in_place", [False, True])
 def test_threshold_is_strict_and_has_no_gradient(xp, in_place):
     layer, bottom, top = make_layer("Threshold", (4,), values={0: [0.25, 0.5, 0.75, -1]},
