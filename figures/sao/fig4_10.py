@@ -16,7 +16,7 @@ from .training_runs import accuracies
 CHANCE = 15                               # percent; the largest class has 11.35
 TRAINS = "Dense", "SAO", "RG-U", "RG-N"   # in the thesis, the last two at a rate of 1e-5
 MARKERS = "os^v<>DdPX"
-COLORS = dict(zip(mlps.METHODS, (style.GREY, *style.COLORS, style.COLORS[0])))
+COLORS = dict(zip(mlps.METHODS, (style.GREY, *style.COLORS, "#882255")))
 
 
 def cells(scale):
