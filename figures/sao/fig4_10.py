@@ -5,7 +5,7 @@ pruned right after initialisation (S) or after training (T), then trained as lon
 epochs, all methods at the rate of mlps.mlp_n, RG-U and RG-N too (the thesis: 1e-5). A net is
 called untrainable if it stays below 15 %. N = 1000 learned nothing in 200 iterations with that
 gain, see text_mlp1000. Make: python figures/make.py sao.fig4_10 --scale full --jobs 2: on a CPU
-N = 50 and 200, 20 runs of 3 to 25 minutes; with --gpu 0 also N = 400, 600, 800 and 1000.
+N = 50 and 200, 20 runs of 3 to 20 minutes; with --gpu 0 also N = 400, 600, 800 and 1000.
 """
 
 from minicaffe.analysis import plot_style as style
