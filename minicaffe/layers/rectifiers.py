@@ -192,7 +192,7 @@ class GELU(ElementwiseLayer):
     kernels = _GELU
     k, c = math.sqrt(2 / math.pi), 0.044715
     # atanh(erf(x / sqrt 2)) / x by powers of x^2, for float32: fitted for the least error of erf,
-    # 6e-8, half the rounding of 1. SciPy's erf takes eight times as long.
+    # 6e-8, half the rounding of 1. With SciPy's erf it takes six times as long.
     erf_powers = (0.797884941, 0.0363330846, -3.25949643e-05, -5.53061991e-05, 3.96474554e-06,
                   -1.32263439e-07, 1.75617382e-09)
 
