@@ -2,7 +2,7 @@
 
 Thesis: Section 4.3.1: 33 and 65 layers, 300 epochs, Adam, CutMix and AutoAugment; the dense nets
 reach "up to 90 %". AutoAugment is left out here. Make: python figures/make.py sao.fig4_12 --scale
-quick (33 layers, 2 epochs); full scale is for a GPU.
+quick (17 layers, 2 epochs); full scale is for a GPU.
 """
 
 import functools
@@ -27,7 +27,7 @@ def panel(depth, sparsities, **sizes):
 
 
 PANELS = {"smoke": [panel(1, (0.5,), width=16, channel_width=32, token_width=16)],
-          "quick": [panel(8, (0.9375,))],
+          "quick": [panel(4, (0.9375,))],
           "full": [panel(depth, (0.5, 0.75, 0.875, 0.9375)) for depth in (8, 16)]}
 
 comparison = Comparison("MLP-Mixer on CIFAR-10", PANELS, METHODS, LENGTHS)
