@@ -9,6 +9,7 @@ from .training_runs import SPARSE_FILLERS, accuracies, in_blocks, pruned_at_once
 CHANCE = {"cifar10": 15, "cifar100": 3, "cinic10": 15}        # percent; below it nothing was learnt
 SMOKE_BATCH = 8
 MOST_LABELLED = 3                       # sparsities; beside more bars there's no room for numbers
+LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}      # legible on the dense line
 COLORS = dict(zip(("LMP-S", "LMP-T", "RG-S", "RG-T", "SAO"), style.COLORS))
 
 
@@ -146,7 +147,8 @@ class Comparison:
             label = e["method"] if e["sparsity"] == sparsities[0] else None
             axes.bar(x, last, width, color=COLORS[e["method"]], label=label)
             if len(sparsities) <= MOST_LABELLED:
-                axes.annotate(f"{last:.1f}", (x, last), ha="center", va="bottom", fontsize=7)
+                axes.annotate(f"{last:.1f}", (x, last), (0, 2), textcoords="offset points",
+                              ha="center", va="bottom", fontsize=7, bbox=LABEL)
         axes.set_xticks(range(len(sparsities)), [f"{s:g}" for s in sparsities])
         axes.set_xlabel("sparsity")
         axes.margins(y=0.3)
