@@ -2,7 +2,7 @@
 
 Thesis: Section 4.3.1: 33 and 65 layers, 300 epochs, Adam, CutMix and AutoAugment; the dense nets
 reach "up to 90 %". AutoAugment is left out here. Make: python figures/make.py sao.fig4_12 --scale
-quick (17 layers, 2 epochs); full scale is for a GPU.
+quick (17 layers, one epoch); full scale is for a GPU.
 """
 
 import functools
@@ -12,7 +12,7 @@ from minicaffe import nets
 from .sparse_nets import Comparison, Panel
 from .training_runs import SMOKE, Length
 
-LENGTHS = {"smoke": SMOKE, "quick": Length(2), "full": Length(300)}
+LENGTHS = {"smoke": SMOKE, "quick": Length(1), "full": Length(300)}
 METHODS = "Dense", "LMP-S", "RG-S", "SAO"
 INITS = "orthogonal", "sao"
 

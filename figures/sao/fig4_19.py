@@ -1,8 +1,8 @@
 """Fig. 4.19: accuracy of LipConvNet-N on CIFAR-10: dense, pruned and SAO-ECO.
 
 Thesis: Section 4.4.2.1: N = 5 to 15, 200 epochs; only SAO trains from 93.75 % sparsity on, RG up to
-50 %. Make: python figures/make.py sao.fig4_19 --scale quick (N = 5, W = 16 in place of 32, 2
-epochs); full scale is for a GPU.
+50 %. Make: python figures/make.py sao.fig4_19 --scale quick (N = 5, W = 16 in place of 32,
+one epoch); full scale is for a GPU.
 """
 
 import functools
@@ -18,7 +18,7 @@ def _title(layers, width):
     return f"LipConvNet-{layers}, W = {width}"
 
 
-LENGTHS = {"smoke": SMOKE, "quick": Length(2), "full": Length(200)}
+LENGTHS = {"smoke": SMOKE, "quick": Length(1), "full": Length(200)}
 METHODS = "Dense", "LMP-S", "LMP-T", "RG-S", "RG-T", "SAO"
 SPARSITIES = 0.5, 0.75, 0.875, 0.9375, 0.96875
 LAYERS = 5, 10, 15
