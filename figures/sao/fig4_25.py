@@ -26,13 +26,11 @@ def measure(scale, load):
     return {"width": n, "degree": degrees, "density": [degree / n for degree in degrees],
             "CSR": [csr_elements(layout.weights, n) for layout in layouts],
             "compact": [compact_elements(layout.weights, n, n) for layout in layouts],
-            "blocks": [block_elements(layout) for layout in layouts],
-            "example": {"CSR": csr_elements(8, 4), "compact": compact_elements(8, 4, 4)}}
+            "blocks": [block_elements(layout) for layout in layouts]}
 
 
 def compare(numbers):
-    rows = [("Fig. 4.23: 4 x 4 with 8 nonzeros in CSR", 21, numbers["example"]["CSR"]),
-            ("Fig. 4.24: the same in the thesis's format", 13, numbers["example"]["compact"])]
+    rows = []
     for degree in (4, 16, numbers["degree"][-1]):
         i = numbers["degree"].index(degree)
         rows += [(f"degree {degree}: {FORMATS[name]} / CSR", None,

@@ -5,7 +5,7 @@ import pytest
 import scipy.linalg
 from numpy.testing import assert_allclose
 
-from figures.sao import common, fig4_2, fig4_9, fig4_25, layer_spectra, table4_1
+from figures.sao import common, fig4_2, fig4_9, fig4_23, fig4_24, fig4_25, layer_spectra, table4_1
 from minicaffe.analysis.isometry import same_distribution
 
 
@@ -97,6 +97,17 @@ def test_goals_of_table_4_1():
         assert p["dense"] == 1 and p["SAO"] > 0.05, activation
         assert max(p[method] for method in ("RG", "LMP", "LRP")) < 1e-20, activation
     assert set(table4_1.PAPER) == set(layer_spectra.SPARSE)
+
+
+@pytest.mark.parametrize("module, arrays", [
+    (fig4_23, {"nnz": range(1, 9), "col": [0, 2, 3, 1, 2, 2, 3, 1], "rowptr": [0, 3, 5, 7, 8]}),
+    (fig4_24, {"nnz": range(1, 9), "col": [0, 1, 2, 3], "deg": [2]})])
+def test_storage_examples(module, arrays):
+    """The thesis's matrices of 8 letters, 1 to 8 here, in its two formats."""
+    numbers = module.measure("full", None)
+    assert {name: list(a) for name, a in numbers["arrays"].items()} == {
+        name: list(a) for name, a in arrays.items()}
+    assert numbers["restored"] and numbers["numbers"] == sum(map(len, arrays.values()))
 
 
 def test_storage_by_hand():
