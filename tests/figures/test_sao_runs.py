@@ -198,7 +198,7 @@ class TestSparseNets:
         assert list(message.leave_out) == ["conv1", "ip"] and message.unit == message.KERNEL
         rg = next(run for run in fig4_19.runs("quick") if "RG-T" in run.name)
         assert list(rg.solver_param().pruning[0].leave_out) == ["ip"]
-        assert rg.begin.name == "LipConvNet-5 on cifar10, Dense"
+        assert rg.begin.name == "LipConvNet-5, W = 16 on cifar10, Dense"
 
     def test_initialisations(self):
         for figure, kinds in (fig4_14, {"delta_orthogonal", "sao_delta"}), \
