@@ -17,13 +17,9 @@ METHODS = "Dense", "LMP-S", "RG-S", "SAO"
 INITS = "orthogonal", "sao"
 
 
-def _net(depth, init, **options):
-    return nets.mixer_nano(depth, init, **options)
-
-
 def panel(depth, sparsities, **sizes):
-    return Panel(f"MLP-Mixer, N = {4 * depth + 1}", functools.partial(_net, depth), INITS,
-                 sparsities, "mixer", unit="WEIGHT", options=sizes)
+    return Panel(f"MLP-Mixer, N = {4 * depth + 1}", functools.partial(nets.mixer_nano, depth),
+                 INITS, sparsities, "mixer", unit="WEIGHT", options=sizes)
 
 
 PANELS = {"smoke": [panel(1, (0.5,), width=16, channel_width=32, token_width=16)],

@@ -17,13 +17,9 @@ METHODS = "Dense", "LMP-S", "SAO"
 INITS = "orthogonal", "sao"
 
 
-def _net(depth, init, **options):
-    return nets.resmlp(depth, init, **options)
-
-
 def panel(depth, sparsities, **sizes):
-    return Panel(f"ResMLP, N = {3 * depth + 2}", functools.partial(_net, depth), INITS, sparsities,
-                 "mixer", unit="WEIGHT", options=sizes)
+    return Panel(f"ResMLP, N = {3 * depth + 2}", functools.partial(nets.resmlp, depth), INITS,
+                 sparsities, "mixer", unit="WEIGHT", options=sizes)
 
 
 PANELS = {"smoke": [panel(1, (0.5,), width=16)], "quick": [panel(12, (0.9375,))],

@@ -2,8 +2,8 @@
 
 Thesis: Section 4.4.1.1: N = 32 to 768 layers of W = 32 to 256 channels, 200 epochs; which sizes
 have a panel is partly garbled. At the highest sparsity only SAO trains. Make: python
-figures/make.py sao.fig4_15 --scale quick --jobs 2: N = 32, W = 32, one epoch, 10 minutes a run on a
-free core; full scale is for a GPU.
+figures/make.py sao.fig4_15 --scale quick --jobs 2: N = 32, W = 32, one epoch, 10 minutes a run with
+both cores busy; full scale is for a GPU.
 """
 
 from .sparse_nets import Comparison

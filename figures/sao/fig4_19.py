@@ -27,13 +27,9 @@ PAPER = {(_title(n, WIDTH), method, sparsity): "trains" if method == "SAO" else 
          for n in LAYERS for method in METHODS[1:] for sparsity in SPARSITIES[3:]}
 
 
-def _net(layers, init, **options):
-    return nets.lip_conv_net(layers, init, **options)
-
-
 def panel(layers, sparsities, width=WIDTH):
-    return Panel(_title(layers, width), functools.partial(_net, layers), ECO, sparsities,
-                 "lip_conv_net", options={"width": width})
+    return Panel(_title(layers, width), functools.partial(nets.lip_conv_net, layers), ECO,
+                 sparsities, "lip_conv_net", options={"width": width})
 
 
 PANELS = {"smoke": [panel(5, (0.5,), width=2)], "quick": [panel(5, (0.9375,), width=16)],

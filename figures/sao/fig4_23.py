@@ -4,7 +4,6 @@ Thesis: Section 4.5: values, their columns, where each row begins: 21 numbers. M
 python figures/make.py sao.fig4_23 --scale full (at once).
 """
 
-import numpy as np
 import scipy.sparse
 
 from .common import runs
@@ -23,10 +22,8 @@ def measure(scale, load):
     matrix = example("CSR")
     stored = scipy.sparse.csr_array(matrix)
     arrays = {"nnz": stored.data, "col": stored.indices, "rowptr": stored.indptr}
-    restored = np.zeros_like(matrix)
-    for i, (begin, end) in enumerate(zip(stored.indptr, stored.indptr[1:])):
-        restored[i, stored.indices[begin:end]] = stored.data[begin:end]
-    return numbers_of(matrix, arrays, restored)
+    restored = scipy.sparse.csr_array(tuple(arrays.values()), matrix.shape)
+    return numbers_of(matrix, arrays, restored.toarray())
 
 
 def compare(numbers):

@@ -14,12 +14,8 @@ def cifar10_panels(inits, layers):
 
 
 def _resnet(layers, inits, sparsities, **sizes):
-    return Panel(f"ResNet-{layers}", functools.partial(_net, layers), inits, sparsities, "resnet",
-                 options=sizes)
-
-
-def _net(layers, init, **options):
-    return nets.resnet(layers, init, **options)
+    return Panel(f"ResNet-{layers}", functools.partial(nets.resnet, layers), inits, sparsities,
+                 "resnet", options=sizes)
 
 
 def cifar100_panels(inits, sparsities):
