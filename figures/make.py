@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:
     sys.path.insert(0, str(HERE.parent))
 
-from figures.frame import results, training  # noqa: E402  (the path comes first)
+from figures.frame import results, summaries, training  # noqa: E402  (the path comes first)
 from minicaffe import backend, cli  # noqa: E402
 from minicaffe.errors import Error, unknown  # noqa: E402
 
@@ -41,6 +41,9 @@ def main(argv=None):
     parser.add_argument("--gpu", metavar="ID", default="cpu", help="time and train on this GPU")
     parser.add_argument("--finished", action="store_true",
                         help="train nothing: show what the cache holds of the runs")
+    parser.add_argument("--add", action="store_true",
+                        help="keep what NAME.json says of runs that the cache does not hold, as "
+                             "when another machine trained them: only the others are trained")
     args = parser.parse_args(argv)
     if args.list:
         width = max(map(len, names()))
@@ -63,17 +66,21 @@ def make(chosen, args):
     """Train what the chosen figures need, then measure, write and print each."""
     for name in chosen:
         results.check_scale(args.out / f"{name}.json", args.scale)
+    kept = {name: summaries.read(name, module(name), args.out / f"{name}.json") if args.add else {}
+            for name in chosen}
     needed = {name: module(name).runs(args.scale) for name in chosen}
     if not args.finished:
-        training.obtain([run for runs in needed.values() for run in runs], args.jobs)
+        training.obtain([run for name, runs in needed.items() for run in runs
+                         if run.key not in kept[name]], args.jobs)
     for name in chosen:
-        print(results.table(show(name, needed[name], args)))
+        print(results.table(show(name, needed[name], kept[name], args)))
         print(f"{args.out / name}.json, .png\n", flush=True)
 
 
-def show(name, runs, args):
-    """Measure and write one figure from those of its training runs that are done."""
-    figure, found = module(name), {run.key: training.load(run) for run in runs}
+def show(name, runs, kept, args):
+    """Measure and write one figure from those of its training runs that are done, or kept."""
+    figure = module(name)
+    found = summaries.found(figure, runs, kept)
     done = [run for run in runs if found[run.key] is not None]
     notes = figure.notes(args.scale)
     if len(done) < len(runs):
@@ -81,7 +88,8 @@ def show(name, runs, args):
     if runs and not done:
         raise Error(f"{name}: none of its {len(runs)} training runs is done")
     numbers = figure.measure(args.scale, lambda run: found[run.key])
-    return results.write(name, figure, args.scale, numbers, done, notes, args.out)
+    described = [results.described(run, figure, found[run.key]) for run in done]
+    return results.write(name, figure, args.scale, numbers, described, notes, args.out)
 
 
 def names():

@@ -58,13 +58,17 @@ def runs(scale):
     return [run for *_, wanted in cells(scale) for run in wanted]
 
 
+def summary(arrays):
+    """Percent on the test set after training."""
+    return {"accuracy": 100 * float(arrays["test_accuracy"][-1])}
+
+
 def measure(scale, load):
-    """Percent on the test set after training, of every seed that is done."""
+    """The accuracies of every entry, of the seeds that are done, and their mean."""
     entries = []
     for data, blocks, method, paper, wanted in cells(scale):
-        done = [arrays for arrays in map(load, wanted) if arrays is not None]
-        if done:
-            accuracies = [100 * arrays["test_accuracy"][-1] for arrays in done]
+        accuracies = [done["accuracy"] for done in map(load, wanted) if done]
+        if accuracies:
             entries.append({"data": data, "blocks": blocks, "method": method, "paper": paper,
                             "accuracies": accuracies, "mean": float(np.mean(accuracies))})
     return {"entries": entries}

@@ -28,11 +28,15 @@ def runs(scale):
     return list(chosen(scale).values())
 
 
+def summary(arrays):
+    """Percent on the test set and on the whole training set after training."""
+    return {"test": 100 * float(arrays["test_accuracy"][-1]),
+            "train": 100 * float(arrays["final_train_accuracy"])}
+
+
 def measure(scale, load):
     found = {name: load(run) for name, run in chosen(scale).items()}
-    return {"nets": [{"name": name, "test": 100 * arrays["test_accuracy"][-1],
-                      "train": 100 * arrays["final_train_accuracy"]}
-                     for name, arrays in found.items() if arrays is not None]}
+    return {"nets": [{"name": name, **done} for name, done in found.items() if done]}
 
 
 def compare(numbers):

@@ -31,12 +31,17 @@ def runs(scale):
     return [run for *_, blocks, dense in pairs(scale) for run in (blocks, dense)]
 
 
+def summary(arrays):
+    """The variance of ip1's weights after training."""
+    return {"variance": float(arrays["ip1.variance"][-1])}
+
+
 def measure(scale, load):
     ratios = []
     for net, b1, b2, blocks, dense in pairs(scale):
         with_blocks, without = load(blocks), load(dense)
-        if with_blocks is not None and without is not None:
-            ratio = with_blocks["ip1.variance"][-1] / without["ip1.variance"][-1]
+        if with_blocks and without:
+            ratio = with_blocks["variance"] / without["variance"]
             ratios.append({"net": net, "b1": b1, "b2": b2, "ratio": ratio})
     return {"ratios": ratios}
 

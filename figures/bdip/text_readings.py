@@ -57,14 +57,20 @@ def runs(scale):
     return [run for wanted in chosen(scale).values() for run in wanted]
 
 
+def summary(arrays):
+    """Percent on the test set: the last test, and the mean of the last six."""
+    tests = 100 * arrays["test_accuracy"]
+    return {"last": float(tests[-1]), "late": float(tests[-LAST:].mean())}
+
+
 def measure(scale, load):
-    """Percent on the test set, of every seed that is done: the last test, and the last six's mean."""
+    """The summaries of every reading, of the seeds that are done."""
     entries = []
     for what, wanted in chosen(scale).items():
-        done = [100 * arrays["test_accuracy"] for arrays in map(load, wanted) if arrays is not None]
+        done = [one for one in map(load, wanted) if one]
         if done:
-            entries.append({"reading": what, "last": [float(tests[-1]) for tests in done],
-                            "late": [float(tests[-LAST:].mean()) for tests in done]})
+            entries.append({"reading": what, "last": [one["last"] for one in done],
+                            "late": [one["late"] for one in done]})
     return {"entries": entries}
 
 

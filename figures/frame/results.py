@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parents[1] / "results"
 def write(name, module, scale, numbers, runs, notes, folder=FOLDER):
     """Write NAME.json and NAME.png; returns the JSON's contents.
 
-    numbers: what module.measure gave; runs: those they come from; notes: sentences that belong into
+    numbers: what module.measure gave; runs: those they come from, as described; notes: sentences that belong into
     picture and JSON. Raises Error where the folder holds this figure at a larger scale.
     """
     path = Path(folder) / f"{name}.json"
@@ -34,20 +34,22 @@ def write(name, module, scale, numbers, runs, notes, folder=FOLDER):
              "difference": _plain(apart(paper, here))} for what, paper, here in compared]
     result = {"figure": name, "title": title(module), "scale": scale, "notes": notes,
               "machine": machine(), "comparison": rows, "numbers": numbers,
-              "runs": [_described(run) for run in runs]}
+              "runs": runs}
     figure = module.draw(numbers)
     figure.supxlabel("\n".join(notes), fontsize=8, color=plot_style.GREY)
     plot_style.save(figure, path.with_suffix(".png"))
     with atomic_write(path, "w") as file:
-        json.dump(result, file, indent=1)
+        json.dump(result, file, indent=1, default=_plain)
         file.write("\n")
     return result
 
 
-def _described(run):
+def described(run, module, found):
+    """What a figure's JSON says of a run; found: what `summaries.found` has of it."""
     begin = {"begins_from": run.begin.key} if run.begin else {}
+    summary = {"summary": found} if hasattr(module, "summary") else {}
     return {"name": run.name, "key": run.key, **begin, "seed": run.seed,
-            "iterations": run.iterations, "solver": run.solver.splitlines()}
+            "iterations": run.iterations, "solver": run.solver.splitlines(), **summary}
 
 
 def check_scale(path, scale):

@@ -91,7 +91,7 @@ def test_table1_takes_means_of_the_seeds_that_are_done():
 
     def load(run):
         last = next((value for seed, value in accuracy.items() if run.name.endswith(seed)), None)
-        return None if last is None else {"test_accuracy": np.array([0, last])}
+        return None if last is None else table1.summary({"test_accuracy": np.array([0, last])})
 
     entries = table1.measure("full", load)["entries"]
     shuffled = next(e for e in entries if e["blocks"] == (10, 1) and e["method"] == "shuffled")
@@ -106,8 +106,8 @@ def test_text_step_and_ip2():
               for term in ("iterations", "covariance_term", "measured")}
     arrays |= {f"{layer}.gradient_term": np.array([1.0, 1.0, 2.0]) for layer in ("ip1", "ip2")}
     assert text_step.compare(text_step.measure("full", lambda run: arrays))[0][2] == 2
-    ratios = text_ip2_blocks.measure("smoke", lambda run: {
-        "ip1.variance": np.array([9, 3.0 if "(1,1)" in run.name else 3.3])})["ratios"]
+    ratios = text_ip2_blocks.measure("smoke", lambda run: text_ip2_blocks.summary({
+        "ip1.variance": np.array([9, 3.0 if "(1,1)" in run.name else 3.3])}))["ratios"]
     assert [r["ratio"] for r in ratios] == pytest.approx([1.1, 1.1])
 
 

@@ -121,6 +121,38 @@ def test_finished_shows_what_is_there(places, capsys, monkeypatch):
     assert [run["seed"] for run in result["runs"]] == [1]
 
 
+def test_add_keeps_what_other_machines_trained(places, capsys, monkeypatch):
+    """Two caches with a run each: what the first held stays in the JSON, word for word."""
+    name, folder = "bdip.text_readings", places / "machines"
+    first, second = make.module(name).runs("smoke")
+    call = [name, "--scale", "smoke", "--out", str(folder)]
+
+    def result_of(*options):
+        assert cli.run(make.main, [*call, *options]) == 0
+        return json.loads((folder / f"{name}.json").read_text())
+
+    monkeypatch.setenv("MINICAFFE_CACHE", str(folder / "one"))
+    training.train(first)
+    alone = result_of("--finished", "--add")                 # nothing there to be added to yet
+    assert [run["name"] for run in alone["runs"]] == [first.name]
+    monkeypatch.setenv("MINICAFFE_CACHE", str(folder / "two"))
+    asked = []
+    monkeypatch.setattr(training, "obtain",
+                        lambda runs, jobs: asked.extend(map(training.train, runs)))
+    both = result_of("--add")
+    assert len(asked) == 1 and training.load(first) is None
+    assert both["runs"][0] == alone["runs"][0] and both["runs"][1]["name"] == second.name
+    assert both["numbers"]["entries"][0] == alone["numbers"]["entries"][0]
+    assert not any("not done yet" in note for note in both["notes"])
+    again = result_of("--finished")                          # without --add: the cache alone
+    assert [run["name"] for run in again["runs"]] == [second.name]
+
+
+def test_add_needs_a_summary(places, capsys):
+    assert cli.run(make.main, ["bdip.fig7", "--add", "--out", str(places / "out")]) == 1
+    assert "needs more of its training runs than bdip.fig7.json keeps" in capsys.readouterr().err
+
+
 def test_nothing_to_compare_with(places, tmp_path, capsys, monkeypatch):
     """Runs are done, but not the one that all others are divided by."""
     monkeypatch.setenv("MINICAFFE_CACHE", str(tmp_path))
