@@ -54,21 +54,21 @@ def lenet(blocks, scale="full", seed=1, activation="ReLU", shuffle="NONE", pruni
     return lenet_run(f"LeNet {net_name(blocks, 4)}{what}, seed {seed}", net, scale, seed, pruning)
 
 
-def mlp(outputs, blocks, scale="full", seed=1, pruning="", what=""):
+def mlp(outputs, blocks, scale="full", seed=1, pruning="", what="", **fields):
     """The Run of a net of inner products with those outputs, ReLU between them, on MNIST.
 
-    blocks: of ip1, ip2 ..., 1 for dense.
+    blocks: of ip1, ip2 ..., 1 for dense; fields: of the solver, where they differ from LeNet's.
     """
     net = nets.inner_products(outputs, blocks)
     name = f"{'-'.join(map(str, outputs))} {net_name(blocks, len(outputs))}{what}, seed {seed}"
     layers = tuple(f"ip{i}" for i in range(1, len(outputs) + 1))
-    return lenet_run(name, net, scale, seed, pruning, layers)
+    return lenet_run(name, net, scale, seed, pruning, layers, **fields)
 
 
-def lenet_run(name, net, scale, seed, pruning="", layers=("ip1", "ip2")):
-    """The Run of a net on MNIST with the solver of Caffe's LeNet."""
+def lenet_run(name, net, scale, seed, pruning="", layers=("ip1", "ip2"), **fields):
+    """The Run of a net on MNIST with the solver of Caffe's LeNet, `fields` replaced."""
     size = LENET[scale]
-    solver = solver_text("lenet/solver.prototxt", pruning, max_iter=size.iterations)
+    solver = solver_text("lenet/solver.prototxt", pruning, max_iter=size.iterations, **fields)
     return Run(name, text.to_text(net), solver, seed, layers, size.record, size.test, size.batches)
 
 

@@ -1,8 +1,8 @@
 """What a figure takes from its training runs: all their arrays, or a few numbers.
 
-A figure whose module has `summary(arrays)`, a dict of numbers, measures those instead of arrays, and
-its JSON keeps them beside each run. `make.py --add` takes them from there, so that runs of several
-machines, or of a cache that is gone, come together in one picture.
+A figure whose module has `summary(arrays)`, a dict of numbers, measures those instead of arrays,
+and its JSON keeps them beside each run. `make.py --add` takes them from there, so that runs of
+several machines, or of a cache that is gone, come together in one picture.
 """
 
 import json
@@ -17,7 +17,8 @@ def found(figure, runs, kept=None):
 
     kept: summaries by key, for runs that the cache doesn't hold.
     """
-    summary, arrays = getattr(figure, "summary", None), {run.key: training.load(run) for run in runs}
+    arrays = {run.key: training.load(run) for run in runs}
+    summary = getattr(figure, "summary", None)
     if summary is None:
         return arrays
     return {key: (kept or {}).get(key) if values is None else summary(values)
