@@ -33,6 +33,17 @@ def draw_ratios(axes, numbers, layers, title):
     axes.legend(fontsize=8, ncols=3, loc="upper left", frameon=False)
 
 
+def separate_labels(axes, gap=11):
+    """Move annotations of an axes, whose limits are final, up until they are gap points apart."""
+    axes.figure.draw_without_rendering()                 # the layout is made as it is drawn
+    points = 72 / axes.figure.dpi
+    heights = {label: axes.transData.transform(label.xy)[1] * points for label in axes.texts}
+    lowest = -np.inf
+    for label in sorted(heights, key=heights.get):
+        lowest = max(heights[label], lowest + gap)
+        label.set_position((label.get_position()[0], lowest - heights[label]))
+
+
 def draw_values(axes, numbers, layers, ratio, expected=None):
     """Sorted singular values against their order; with `ratio` divided by R's.
 

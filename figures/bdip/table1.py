@@ -102,5 +102,6 @@ def draw(numbers):
             axes.plot(entry["mean"], y, "|", markersize=14, color=style.COLORS[0])
             axes.plot(entry["paper"], y, "D", markersize=6, color=style.COLORS[1], fillstyle="none")
         axes.set_yticks(range(len(entries)), [label(entry).partition(" ")[2] for entry in entries])
+        axes.set_ylim(-0.6, len(entries) - 0.4)
     panels[-1].set_xlabel("test accuracy, %: dots the seeds, bars their mean, diamonds the paper")
     return figure

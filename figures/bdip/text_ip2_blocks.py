@@ -18,17 +18,17 @@ notes = both_notes
 
 
 def pairs(scale):
-    """(net, b1, b2, run with b2 blocks in ip2, run with one)."""
+    """(net, b1, b2, (run with b2 blocks in ip2, run with one))."""
     for net, (run, first, second, _) in NETS.items():
         if scale == "smoke":
             first, second = first[:1], second[:1]
         for b1 in first:
             for b2 in second:
-                yield net, b1, b2, run((b1, b2), scale), run((b1, 1), scale)
+                yield net, b1, b2, (run((b1, b2), scale), run((b1, 1), scale))
 
 
 def runs(scale):
-    return [run for *_, blocks, dense in pairs(scale) for run in (blocks, dense)]
+    return list(dict.fromkeys(run for *_, both in pairs(scale) for run in both))
 
 
 def summary(arrays):
@@ -38,8 +38,8 @@ def summary(arrays):
 
 def measure(scale, load):
     ratios = []
-    for net, b1, b2, blocks, dense in pairs(scale):
-        with_blocks, without = load(blocks), load(dense)
+    for net, b1, b2, both in pairs(scale):
+        with_blocks, without = map(load, both)
         if with_blocks and without:
             ratio = with_blocks["variance"] / without["variance"]
             ratios.append({"net": net, "b1": b1, "b2": b2, "ratio": ratio})

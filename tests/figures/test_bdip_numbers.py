@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from figures.bdip import (common, fig1, fig2, fig3, fig4, fig5, fig6, pruned, sisters, table1,
-                          text_compression, text_ip2_blocks, text_small_nets, text_step)
+from figures.bdip import (common, fig1, fig2, fig3, fig4, fig5, fig6, pruned, sister_plots,
+                          sisters, table1, text_compression, text_ip2_blocks, text_small_nets,
+                          text_step)
 from figures.frame import timing
+from minicaffe.analysis import plot_style
 from minicaffe.analysis.spectra import random_matrix, singular_values
 from minicaffe.proto import caffe_pb2, text
 
@@ -84,6 +86,20 @@ def test_fig4_and_fig5():
     assert_allclose(fig4.gaps(numbers)[1], [-10, 20])
     assert_allclose(fig5.quotients(numbers)[1], [np.nan, 3])
     assert ("train accuracy, one block, %", 83.32, pytest.approx(80)) in fig4.compare(numbers)
+
+
+def test_labels_of_near_values_are_moved_apart():
+    figure = plot_style.new_figure(5, 3)
+    axes = figure.subplots()
+    axes.set_ylim(0, 10)
+    for value in 1.02, 5.0, 1.0, 1.01:
+        axes.annotate(str(value), (0.5, value), xytext=(4, 0), textcoords="offset points")
+    sister_plots.separate_labels(axes)
+    figure.draw_without_rendering()
+    labels = sorted(axes.texts, key=lambda label: label.xy[1])
+    heights = [label.get_window_extent().y0 * 72 / figure.dpi for label in labels]
+    assert np.diff(heights)[:2].min() > 10 and labels[0].get_position() == (4, 0)
+    assert labels[-1].get_position() == (4, 0)                # far from all others: stays
 
 
 def test_table1_takes_means_of_the_seeds_that_are_done():
