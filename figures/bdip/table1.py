@@ -97,9 +97,7 @@ def draw(numbers):
         entries = [entry for entry in numbers["entries"] if entry["data"] == data][::-1]
         style.clean(axes, title=data)
         for y, entry in enumerate(entries):
-            axes.plot(entry["accuracies"], [y] * len(entry["accuracies"]), "o", markersize=4,
-                      color=style.COLORS[0], alpha=0.5)
-            axes.plot(entry["mean"], y, "|", markersize=14, color=style.COLORS[0])
+            style.seeds(axes, y, entry["accuracies"], style.COLORS[0])
             axes.plot(entry["paper"], y, "D", markersize=6, color=style.COLORS[1], fillstyle="none")
         axes.set_yticks(range(len(entries)), [label(entry).partition(" ")[2] for entry in entries])
         axes.set_ylim(-0.6, len(entries) - 0.4)

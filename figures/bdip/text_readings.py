@@ -92,11 +92,7 @@ def draw(numbers):
     for shift, color, which, words in ((0.14, style.COLORS[0], "last", "last test"),
                                        (-0.14, style.COLORS[2], "late", f"mean of the last {LAST}")):
         for y, entry in enumerate(entries):
-            values = entry[which]
-            label = words if y == 0 else None
-            axes.plot(values, [y + shift] * len(values), "o", markersize=4, color=color, alpha=0.5,
-                      label=label)
-            axes.plot(np.mean(values), y + shift, "|", markersize=12, color=color)
+            style.seeds(axes, y + shift, entry[which], color, words if y == 0 else None)
     for y, entry in enumerate(entries):
         if entry["reading"] in PAPER:
             axes.plot(PAPER[entry["reading"]], y, "D", markersize=6, color=style.COLORS[1],

@@ -119,9 +119,7 @@ def draw_errors(axes, entries):
     style.clean(axes, title="(49,1)-BD2, 980 hidden nodes, on MNIST")
     names = [f"{entry['method']}, {entry['solver']}" for entry in entries][::-1]
     for y, entry in enumerate(entries[::-1]):
-        axes.plot(entry["errors"], [y] * len(entry["errors"]), "o", markersize=4, alpha=0.5,
-                  color=style.COLORS[0])
-        axes.plot(np.mean(entry["errors"]), y, "|", markersize=14, color=style.COLORS[0])
+        style.seeds(axes, y, entry["errors"], style.COLORS[0])
     for value in PAPER_ERROR.values():
         axes.axvline(value, color=style.COLORS[1], linestyle="--", linewidth=1)
     axes.set_yticks(range(len(names)), names)
