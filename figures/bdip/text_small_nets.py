@@ -2,8 +2,8 @@
 
 Paper: Nesky and Stout: MNIST, 10,000 iterations. 980 hidden nodes by IP-BDIP: 4.37 % error.
 500-500-10, ip2 dense or of 100 blocks: variance 106.42 times as large, singular values a random
-matrix's. Make: python figures/make.py bdip.text_small_nets --scale full (14 runs of one to three
-minutes).
+matrix's. Make: python figures/make.py bdip.text_small_nets --scale full (14 runs of ten
+seconds to one minute).
 """
 
 import numpy as np

@@ -22,8 +22,8 @@ FOLDER = Path(__file__).parents[1] / "results"
 def write(name, module, scale, numbers, runs, notes, folder=FOLDER):
     """Write NAME.json and NAME.png; returns the JSON's contents.
 
-    numbers: what module.measure gave; runs: those they come from, as described; notes: sentences that belong into
-    picture and JSON. Raises Error where the folder holds this figure at a larger scale.
+    numbers: what module.measure gave; runs: those they come from, as `described`; notes:
+    sentences that belong into picture and JSON. Raises Error where the folder holds this figure at a larger scale.
     """
     path = Path(folder) / f"{name}.json"
     check_scale(path, scale)
@@ -39,7 +39,7 @@ def write(name, module, scale, numbers, runs, notes, folder=FOLDER):
     figure.supxlabel("\n".join(notes), fontsize=8, color=plot_style.GREY)
     plot_style.save(figure, path.with_suffix(".png"))
     with atomic_write(path, "w") as file:
-        json.dump(result, file, indent=1, default=_plain)
+        json.dump(result, file, indent=1)
         file.write("\n")
     return result
 

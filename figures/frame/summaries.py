@@ -12,7 +12,7 @@ from minicaffe.errors import Error
 from . import training
 
 
-def found(figure, runs, kept=None):
+def found(figure, runs, kept):
     """{run's key: its arrays, or their summary where the figure has one; None if not done}.
 
     kept: summaries by key, for runs that the cache doesn't hold.
@@ -21,7 +21,7 @@ def found(figure, runs, kept=None):
     summary = getattr(figure, "summary", None)
     if summary is None:
         return arrays
-    return {key: (kept or {}).get(key) if values is None else summary(values)
+    return {key: kept.get(key) if values is None else summary(values)
             for key, values in arrays.items()}
 
 

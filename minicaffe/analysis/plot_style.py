@@ -53,12 +53,6 @@ def log_axis(axes, values):
     log_labels(axes.yaxis, np.log10(high / low))
 
 
-def seeds(axes, y, values, color, label=None):
-    """At height y a dot for each of the seeds' values and a bar where their mean is."""
-    axes.plot(values, [y] * len(values), "o", markersize=4, color=color, alpha=0.5, label=label)
-    axes.plot(sum(values) / len(values), y, "|", markersize=14, color=color)
-
-
 def log_labels(axis, decades):
     """Plain numbers along a logarithmic axis, at 1, 2 and 5 where it spans two decades or fewer."""
     steps = {"numticks": 8} if decades > 2 else {"subs": (1, 2, 5), "numticks": 12}
@@ -71,6 +65,12 @@ def plain(value, _=None):
     """A number without 1e-05's padding: 0.001, 1e-5, 20000."""
     text = f"{value:g}"
     return text.replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+
+
+def seeds(axes, y, values, color, label=None):
+    """At height y a dot for each of the seeds' values and a bar where their mean is."""
+    axes.plot(values, [y] * len(values), "o", markersize=4, color=color, alpha=0.5, label=label)
+    axes.plot(sum(values) / len(values), y, "|", markersize=14, color=color)
 
 
 def save(figure, path):
