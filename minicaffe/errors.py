@@ -32,7 +32,11 @@ class NetError(Error):
 
 
 class SolverError(Error):
-    """A solver's parameters contradict each other or its nets; also a loss that is not finite."""
+    """A solver's parameters contradict each other or its nets."""
+
+
+class DivergedError(SolverError):
+    """While a solver trained, its loss was not finite."""
 
 
 class BackendError(Error):

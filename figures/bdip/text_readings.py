@@ -6,6 +6,7 @@ blocks aren't said. Make: python figures/make.py bdip.text_readings --scale full
 of LeNet, of 4 to 8 minutes on one core each. Kept blocks times b instead of sqrt(b) diverge.
 """
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -46,11 +47,11 @@ def chosen(scale):
 
 
 def reading(what, scale, seed):
-    """The Run of IP-BDIP read as READINGS says under that name."""
+    """The Run of IP-BDIP read as READINGS says under that name; some diverge."""
     alpha, more, given = READINGS[what]
     text = pruned.off_diagonal(BLOCKS, *pruned.phases(given, LENET, scale), alpha, more)
-    return pruned.named(lenet((1, 1), scale, seed, pruning=text),
-                        f"IP-BDIP {net_name(BLOCKS, 4)}, {what}")
+    run = dataclasses.replace(lenet((1, 1), scale, seed, pruning=text), may_diverge=True)
+    return pruned.named(run, f"IP-BDIP {net_name(BLOCKS, 4)}, {what}")
 
 
 def runs(scale):
@@ -58,7 +59,9 @@ def runs(scale):
 
 
 def summary(arrays):
-    """Percent on the test set: the last test, and the mean of the last six."""
+    """Percent on the test set, the last test and the mean of the last six; or where it diverged."""
+    if "diverged" in arrays:
+        return {"diverged": int(arrays["diverged"])}
     tests = 100 * arrays["test_accuracy"]
     return {"last": float(tests[-1]), "late": float(tests[-LAST:].mean())}
 
@@ -69,19 +72,29 @@ def measure(scale, load):
     for what, wanted in chosen(scale).items():
         done = [one for one in map(load, wanted) if one]
         if done:
-            entries.append({"reading": what, "last": [one["last"] for one in done],
-                            "late": [one["late"] for one in done]})
+            entries.append({"reading": what, **{which: [one[which] for one in done if which in one]
+                                                for which in ("last", "late", "diverged")}})
     return {"entries": entries}
 
 
 def compare(numbers):
     rows = []
     for entry in numbers["entries"]:
-        seeds = len(entry["last"])
-        of = f"{entry['reading']} ({seeds} seed{'s' * (seeds > 1)})"
-        rows += [(f"{of}: last test, %", PAPER.get(entry["reading"]), float(np.mean(entry["last"]))),
-                 (f"{of}: mean of the last {LAST} tests, %", None, float(np.mean(entry["late"])))]
+        what, seeds = entry["reading"], len(entry["last"])
+        if entry["diverged"]:
+            iterations = ", ".join(map(str, entry["diverged"]))
+            rows.append((f"{what}: diverged at iteration", None, iterations))
+        if seeds:
+            of = f"{what} ({seeds} seed{'s' * (seeds > 1)})"
+            rows += [(f"{of}: last test, %", PAPER.get(what), float(np.mean(entry["last"]))),
+                     (f"{of}: mean of the last {LAST} tests, %", None, float(np.mean(entry["late"])))]
     return rows
+
+
+def described(entry):
+    """The reading, with the number of seeds that diverged."""
+    diverged, seeds = len(entry["diverged"]), len(entry["diverged"] + entry["last"])
+    return entry["reading"] + f"\n({diverged} of {seeds} diverged)" * (diverged > 0)
 
 
 def draw(numbers):
@@ -97,7 +110,7 @@ def draw(numbers):
         if entry["reading"] in PAPER:
             axes.plot(PAPER[entry["reading"]], y, "D", markersize=6, color=style.COLORS[1],
                       fillstyle="none")
-    axes.set_yticks(range(len(entries)), [entry["reading"] for entry in entries])
+    axes.set_yticks(range(len(entries)), map(described, entries))
     axes.set_xlabel("test accuracy, %: dots the seeds, bars their mean, diamonds the paper")
     axes.legend(fontsize=8, frameon=False)
     return figure

@@ -18,7 +18,8 @@ class Recording:
     L.variance (T,), L.singular_values (T, k), L.iterations and what else VarianceChange gives
     isometry.mean (T,) and what else IsometryHistory gives, if the run asks for it
     L.history (T, ...), the weights themselves, of layers in the run's `history`
-    At the end: final_train_accuracy, final_train_loss; L.weights as they are stored.
+    At the end: final_train_accuracy, final_train_loss; L.weights as they are stored; or, of a run
+    that may diverge and did, diverged: the iteration whose loss was not finite.
     """
 
     def __init__(self, run, solver, rows=None):
@@ -73,6 +74,10 @@ class Recording:
             self.rows["final_train_accuracy"], self.rows["final_train_loss"] = score
         for layer in self.run.layers:
             self.rows[f"{layer}.weights"] = self._weights(layer)
+
+    def diverged(self):
+        """Note that the loss of this iteration is not finite, instead of `finish`."""
+        self.rows["diverged"] = self.solver.iter
 
     def as_dict(self):
         """All arrays by name."""

@@ -41,6 +41,7 @@ class Run:
     keep_weights    the final weights of all layers are kept, for runs that begin from them
     history         layers whose weights are kept of every `record`, the start and the end
     keep_best       the weights of all layers are kept of the lowest test loss after the start
+    may_diverge     a loss that isn't finite is a result, not an error; not part of the key
     """
 
     name: str
@@ -58,6 +59,7 @@ class Run:
     keep_weights: bool = False
     history: tuple = ()
     keep_best: bool = False
+    may_diverge: bool = False
 
     def net_param(self):
         """The net as a NetParameter, without its name, which changes nothing."""
@@ -76,6 +78,7 @@ class Run:
                  if field.name not in LATER or getattr(self, field.name) != field.default}
         if self.begin:
             known["begin"] = self.begin.key
+        del known["may_diverge"]
         known.update(name=None, net=text.to_text(self.net_param()), arithmetic=ARITHMETIC,
                      solver=text.to_text(self.solver_param()), data=self.data())
         if backend.mode() != "cpu":

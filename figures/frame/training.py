@@ -14,7 +14,7 @@ import zlib
 
 import numpy as np
 
-from minicaffe.errors import Error
+from minicaffe.errors import DivergedError, Error
 from minicaffe.files import atomic_write
 from minicaffe.net.head import on_training_data
 from minicaffe.solver import get_solver
@@ -27,15 +27,22 @@ _THREADS = {"MINICAFFE_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_
 
 
 def load(run):
-    """The arrays of a finished run by name (see Recording), or None; Error if they are damaged."""
+    """The arrays of a finished run by name (see Recording), or None.
+
+    Raises Error if they are damaged, DivergedError if the run diverged and may not.
+    """
     path = run.folder / "result.npz"
     if not path.is_file():
         return None
     try:
         with np.load(path) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            found = {name: arrays[name] for name in arrays.files}
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
         raise Error(f"{path}: is damaged; without it '{run.name}' is trained anew") from problem
+    if "diverged" in found and not run.may_diverge:
+        raise DivergedError(f"{path}: the loss of '{run.name}' was not finite at iteration "
+                            f"{found['diverged']}")
+    return found
 
 
 def obtain(runs, jobs=1, say=print):
@@ -109,29 +116,40 @@ def _train(run, log):
         rows, seconds = _resume(run, solver)
         log(f"{run.name}: from iteration {solver.iter}")
         recording, start = Recording(run, solver, rows), time.monotonic() - seconds
-        while True:
-            solver.pruning.before_iteration()          # what goes at once, before it is measured
-            if solver.iter % run.record == 0 or solver.iter == run.iterations:
-                recording.measure()
-            if solver.iter % run.test == 0 or solver.iter == run.iterations:
-                seconds = time.monotonic() - start
-                log(f"iteration {solver.iter}, {seconds:.0f} s: {recording.test()}")
-                if run.keep_best and recording.is_best():
-                    solver.net.save(str(run.best_weights))
-            if solver.iter == run.iterations:
-                break
-            due = min(n - solver.iter % n for n in (run.record, run.test, SNAPSHOT))
-            solver.step(min(due, run.iterations - solver.iter))
-            if solver.iter % SNAPSHOT == 0 and solver.iter < run.iterations:
-                _snapshot(run, solver, recording, time.monotonic() - start)
-        recording.finish()
-        if run.keep_weights:
-            solver.net.save(str(run.final_weights))
+        try:
+            _iterate(run, solver, recording, start, log)
+            recording.finish()
+            if run.keep_weights:
+                solver.net.save(str(run.final_weights))
+        except DivergedError as problem:
+            if not run.may_diverge:
+                raise
+            recording.diverged()
+            log(problem)
         seconds = time.monotonic() - start
         _save(run.folder / "result.npz", {**recording.as_dict(), "seconds": seconds})
         log(f"done in {seconds / 60:.1f} minutes")
     _forget_snapshots(run, before=np.inf)
     return seconds
+
+
+def _iterate(run, solver, recording, start, log):
+    """All iterations, with the records, tests and snapshots that come between them."""
+    while True:
+        solver.pruning.before_iteration()          # what goes at once, before it is measured
+        if solver.iter % run.record == 0 or solver.iter == run.iterations:
+            recording.measure()
+        if solver.iter % run.test == 0 or solver.iter == run.iterations:
+            seconds = time.monotonic() - start
+            log(f"iteration {solver.iter}, {seconds:.0f} s: {recording.test()}")
+            if run.keep_best and recording.is_best():
+                solver.net.save(str(run.best_weights))
+        if solver.iter == run.iterations:
+            return
+        due = min(n - solver.iter % n for n in (run.record, run.test, SNAPSHOT))
+        solver.step(min(due, run.iterations - solver.iter))
+        if solver.iter % SNAPSHOT == 0 and solver.iter < run.iterations:
+            _snapshot(run, solver, recording, time.monotonic() - start)
 
 
 def _param(run):

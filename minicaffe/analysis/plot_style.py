@@ -68,9 +68,10 @@ def plain(value, _=None):
 
 
 def seeds(axes, y, values, color, label=None):
-    """At height y a dot for each of the seeds' values and a bar where their mean is."""
+    """At height y a dot for each of the seeds' values and a bar where their mean is, if any."""
     axes.plot(values, [y] * len(values), "o", markersize=4, color=color, alpha=0.5, label=label)
-    axes.plot(sum(values) / len(values), y, "|", markersize=14, color=color)
+    if values:
+        axes.plot(sum(values) / len(values), y, "|", markersize=14, color=color)
 
 
 def save(figure, path):

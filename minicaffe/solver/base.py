@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import to_numpy
-from ..errors import SolverError
+from ..errors import DivergedError, SolverError
 from ..net.captured_pass import CapturedPass
 from ..net.debug_log import log_update
 from ..net.evaluation import evaluate
@@ -280,8 +280,8 @@ class Solver:
             last = self._losses_from + self._losses.count - 1
             when = f"iteration {last}" if self._unseen >= last else \
                 f"iterations {self._unseen} to {last}"
-        return self.error(f"{when}: the loss is {loss}: {place}; a smaller base_lr "
-                          "or clip_gradients may help")
+        return DivergedError(f"{self.where}{when}: the loss is {loss}: {place}; a smaller base_lr "
+                             "or clip_gradients may help")
 
     def apply_update(self):
         """Turn the gradients in the parameters' diffs into updates and subtract them."""

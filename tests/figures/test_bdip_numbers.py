@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from figures.bdip import (common, fig1, fig2, fig3, fig4, fig5, fig6, pruned, sister_plots,
-                          sisters, table1, text_compression, text_ip2_blocks, text_small_nets,
-                          text_step)
+                          sisters, table1, text_compression, text_ip2_blocks, text_readings,
+                          text_small_nets, text_step)
 from figures.frame import timing
 from minicaffe.analysis import plot_style
 from minicaffe.analysis.spectra import random_matrix, singular_values
@@ -254,3 +254,40 @@ class TestTimes:
                             if hasattr(cell.cell_contents, "nonzeros"))
         assert pruned_layer.nonzeros == 40 and pruned_layer.matrix.shape == (10, 20)
         assert product().shape == (3, 10)
+
+
+class TestReadings:
+    def arrays(self, *accuracies):
+        return text_readings.summary({"test_accuracy": np.array(accuracies)})
+
+    @pytest.fixture
+    def numbers(self):
+        """One reading with a seed of three that diverged, one where all did; the rest isn't done."""
+        well, other = self.arrays(0.1, *[0.9] * 5, 0.96), self.arrays(*[0.94] * 9)
+        diverged = {"diverged": 407}
+        wanted = text_readings.chosen("full")
+        found = dict(zip([run.key for what in ("no penalty", "alpha 0.1") for run in wanted[what]],
+                         [well, diverged, other] + 3 * [diverged]))
+        return text_readings.measure("full", lambda run: found.get(run.key))
+
+    def test_of_those_that_end(self, numbers):
+        some, none = numbers["entries"]
+        assert (some["reading"], none["reading"]) == ("no penalty", "alpha 0.1")
+        assert_allclose(some["last"], [96, 94])
+        assert_allclose(some["late"], [91, 94])
+        assert some["diverged"] == [407] and none["diverged"] == 3 * [407] and none["last"] == []
+
+    def test_where_it_diverged(self):
+        arrays = {"test_accuracy": np.array([0.1]), "diverged": np.array(407)}
+        assert text_readings.summary(arrays) == {"diverged": 407}
+
+    def test_table_and_picture_say_so(self, numbers):
+        rows = {row[0]: row[2] for row in text_readings.compare(numbers)}
+        assert rows["no penalty: diverged at iteration"] == "407"
+        assert rows["alpha 0.1: diverged at iteration"] == "407, 407, 407"
+        assert_allclose(rows["no penalty (2 seeds): last test, %"], 95)
+        assert len(rows) == 4
+        (axes,) = text_readings.draw(numbers).axes
+        assert [label.get_text() for label in axes.get_yticklabels()] == [
+            "alpha 0.1\n(3 of 3 diverged)", "no penalty\n(1 of 3 diverged)"]
+        assert len(axes.get_legend().texts) == 2

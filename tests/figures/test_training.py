@@ -16,7 +16,7 @@ from figures.frame import training
 from figures.frame.runs import Run, digest
 from minicaffe import Net
 from minicaffe.analysis.spectra import singular_values
-from minicaffe.errors import Error
+from minicaffe.errors import DivergedError, Error
 from minicaffe.net.evaluation import evaluate
 from minicaffe.solver.base import Solver
 
@@ -189,6 +189,37 @@ def check_cut_off(run, tmp_path, monkeypatch):
     assert set(resumed) == set(whole)
     for name in set(whole) - {"seconds"}:
         assert_array_equal(resumed[name], whole[name], err_msg=name)
+
+
+class TestDiverging:
+    """A rate of 1e30 at iteration 20, after which the loss is nan."""
+
+    @pytest.fixture
+    def run(self, run):
+        wild = SOLVER.replace('"fixed"', '"multistep" stepvalue: 20 gamma: 1e31')
+        return dataclasses.replace(run, solver=wild, keep_weights=True)
+
+    @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+    def test_is_a_result_where_the_run_may(self, run):
+        run = dataclasses.replace(run, may_diverge=True)
+        training.obtain([run], say=lambda line: None)
+        result = training.load(run)
+        assert result["diverged"] == 21
+        assert_array_equal(result["test_iterations"], [0, 15])
+        assert_array_equal(result["record_iterations"], [0, 5, 10, 15, 20])
+        assert "ip1.weights" not in result and "final_train_accuracy" not in result
+        assert not run.final_weights.exists() and not list(run.folder.glob("state_*"))
+        assert "iteration 21: the loss is nan" in (run.folder / "log.txt").read_text()
+
+    @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+    def test_is_an_error_elsewhere(self, run):
+        """Also where the cache has it as a result: the key is the same."""
+        with pytest.raises(DivergedError, match="iteration 21: the loss is nan"):
+            training.train(run)
+        assert training.load(run) is None
+        training.train(dataclasses.replace(run, may_diverge=True))
+        with pytest.raises(DivergedError, match="of 'a run' was not finite at iteration 21"):
+            training.obtain([run])
 
 
 def test_kill_9(run):

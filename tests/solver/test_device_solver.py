@@ -14,7 +14,7 @@ from stand_in import state
 import minicaffe as caffe
 from minicaffe import backend
 from minicaffe.analysis.bench import CASES, net_on_inputs
-from minicaffe.errors import LayerError, SolverError
+from minicaffe.errors import DivergedError, LayerError, SolverError
 from minicaffe.primitives.update import ParameterTable
 from minicaffe.proto import caffe_pb2
 from minicaffe.solver import solver_type_list
@@ -217,8 +217,8 @@ def test_iterations_nobody_looked_at_are_named(xp):
     solver = make_solver(display=5)
     solver.step(2)
     solver.net.params["c"][1].data[0] = math.nan
-    with pytest.raises(SolverError, match="iterations 2 to 5: the loss is nan: the first layer whose "
-                                          "output isn't finite is 'c'"):
+    with pytest.raises(DivergedError, match="iterations 2 to 5: the loss is nan: the first layer "
+                                            "whose output isn't finite is 'c'"):
         solver.step(10)
 
 

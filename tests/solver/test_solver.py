@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from solver_helpers import NET, batches, gradient, make_param, make_solver
 
 import minicaffe as caffe
-from minicaffe.errors import NetError, ParseError, SolverError
+from minicaffe.errors import DivergedError, NetError, ParseError, SolverError
 from minicaffe.proto import caffe_pb2, text
 
 TEST_NET = NET + layer("acc", "Accuracy", "c label", more="include { phase: TEST }")
@@ -339,7 +339,7 @@ def test_a_loss_that_is_not_finite_in_an_iteration_s_second_pass():
         if solver.passes == 4:
             top[0].data = np.nan
     solver.net.layers[0].forward = forward
-    with pytest.raises(SolverError, match="iteration 1: the loss is nan"):
+    with pytest.raises(DivergedError, match="iteration 1: the loss is nan"):
         for _ in range(2):
             solver.step(1)
 
@@ -349,8 +349,9 @@ def test_a_loss_that_is_not_finite(xp):
     solver.step(1)
     solver.net.params["c"][1].data[0] = np.nan
     before = solver.net.params["c"][0].data.copy()
-    with pytest.raises(SolverError, match="iteration 1: the loss is nan: the first layer whose "
-                                          "output isn't finite is 'c' .blob 'c'.; a smaller base_lr"):
+    with pytest.raises(DivergedError, match="iteration 1: the loss is nan: the first layer whose "
+                                            "output isn't finite is 'c' .blob 'c'.; a smaller "
+                                            "base_lr"):
         solver.step(1)
     if xp is np:                       # the GPU's is looked at only where a step ends
         assert_array_equal(solver.net.params["c"][0].data, before)      # no update from it
