@@ -67,7 +67,7 @@ class Solver:
     Raises ParseError, SolverError and all that building a net raises.
 
     On the GPU the loss is fetched only where it is displayed, before tests and snapshots, and where
-    `step` ends: a loss that isn't finite, or a label out of range, is told there.
+    `step` ends: a loss that isn't finite (DivergedError), or a label out of range, is told there.
     """
 
     type = None
