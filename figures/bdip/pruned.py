@@ -76,10 +76,11 @@ def convnet_traditional(blocks, scale, seed, data="CIFAR10"):
     return convnet_to(same_nonzeros(blocks, CONVNET_SIZES), scale, seed, data)
 
 
-def convnet_to(targets, scale, seed, data="CIFAR10"):
-    """cuda-convnet pruned to so many nonzeros of ip1, ip2."""
-    text = magnitude(targets, *phases(CONVNET_PHASES, CONVNET, scale))
-    return named(convnet((1, 1), scale, seed, data, pruning=text), f"to {targets} nonzeros")
+def convnet_to(targets, scale, seed, data="CIFAR10", given=CONVNET_PHASES):
+    """cuda-convnet pruned to so many nonzeros of ip1, ip2; given: dense, pruning iterations."""
+    text = magnitude(targets, *phases(given, CONVNET, scale))
+    what = "" if given == CONVNET_PHASES else f" in {given[1]:,} iterations"
+    return named(convnet((1, 1), scale, seed, data, pruning=text), f"to {targets} nonzeros{what}")
 
 
 def convnet_nodes(nodes, scale, seed):

@@ -2,7 +2,7 @@
 
 Paper: Nesky and Stout: 37 and 40 nonzeros in ip1 and ip2: 73.01 %; ip1 of two outputs: 59.67 %;
 (64,2)-BD5: 72.49 % on the test and 75.63 % on the training set, by IP-BDIP 74.81 and 76.85. Make:
-python figures/make.py bdip.text_cifar_pruning --scale full --jobs 2 (5 runs of about 30 minutes on
+python figures/make.py bdip.text_cifar_pruning --scale full --jobs 2 (6 runs of about 30 minutes on
 one core each).
 """
 
@@ -13,14 +13,16 @@ from .common import cifar_notes, convnet
 
 PAPER = {"dense": (76.29, 83.32), "(64,2)-BD5": (72.49, 75.63),
          "(64,2)-BD5 by IP-BDIP": (74.81, 76.85), "37 and 40 nonzeros": (73.01, None),
-         "ip1 of 2 outputs": (59.67, None)}
+         "37 and 40 nonzeros, slowly": (73.01, None), "ip1 of 2 outputs": (59.67, None)}
+SLOWLY = (500, 4500)       # dense and pruning iterations; of these nonzeros the paper gives none
 notes = cifar_notes
 
 
 def chosen(scale):
     """The runs by name, those of PAPER."""
     made = (convnet((1, 1), scale), convnet((64, 2), scale), pruned.convnet_ip((64, 2), scale, 1),
-            pruned.convnet_to((37, 40), scale, 1), pruned.convnet_nodes(2, scale, 1))
+            pruned.convnet_to((37, 40), scale, 1),
+            pruned.convnet_to((37, 40), scale, 1, given=SLOWLY), pruned.convnet_nodes(2, scale, 1))
     return dict(zip(PAPER, made))
 
 
