@@ -60,7 +60,7 @@ def draw(numbers):
     figure = style.new_figure(7, 4)
     axes = figure.subplots()
     style.clean(axes, "variance of ip1, ip2 block diagonal / dense",
-                "final variance of ip1 does not depend on ip2's blocks")
+                "final variance of ip1 hardly depends on ip2's blocks")
     kinds = dict.fromkeys((r["net"], r["b2"]) for r in numbers["ratios"])
     for color, (net, b2) in zip(style.COLORS, kinds):
         points = [(r["b1"], r["ratio"]) for r in numbers["ratios"]
