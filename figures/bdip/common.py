@@ -72,15 +72,15 @@ def lenet_run(name, net, scale, seed, pruning="", layers=("ip1", "ip2"), **field
     return Run(name, text.to_text(net), solver, seed, layers, size.record, size.test, size.batches)
 
 
-def convnet(blocks, scale="full", seed=1, data="CIFAR10", shuffle="NONE", pruning=""):
-    """The Run of cuda-convnet (Caffe's quick net); the last ninth is at a tenth of the rate."""
+def convnet(blocks, scale="full", seed=1, data="CIFAR10", shuffle="NONE", pruning="", ninths=8):
+    """The Run of cuda-convnet (Caffe's quick net); after 8 ninths it is at a tenth of the rate."""
     net = nets.cuda_convnet(blocks, shuffle, data)
     if scale == "smoke":
         set_batch(net, SMOKE_BATCH)
     size = CONVNET[scale]
     solver = solver_text("cuda_convnet/quick_solver.prototxt", pruning, max_iter=size.iterations,
-                         stepvalue=[size.iterations * 8 // 9])
-    what = ", shuffled" * (shuffle != "NONE")
+                         stepvalue=[size.iterations * ninths // 9])
+    what = ", shuffled" * (shuffle != "NONE") + f", {ninths} ninths at first" * (ninths != 8)
     name = f"cuda-convnet {net_name(blocks, 5)}{what} on {data}, seed {seed}"
     # the dense net is where figures of other papers begin
     dense = set(blocks) == {1} and not pruning

@@ -44,7 +44,7 @@ def draw(numbers):
     plots.draw_ratios(above, numbers, 5, "cuda-convnet on CIFAR-10")
     above.margins(x=0.08, y=0.3)
     plots.draw_values(below, numbers["spectra"], 5, ratio=True, expected=lambda b: b ** -0.5)
-    below.set_ylim(0, 1.5)                         # room for the legend above the values of one block
+    below.set_ylim(0, 1.5)               # room for the legend above the values of one block
     below.set_title("dotted: 1 / sqrt(b1), as for random matrices", loc="left", fontsize=9)
     plots.separate_labels(above)
     return figure

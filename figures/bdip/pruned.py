@@ -37,9 +37,9 @@ def off_diagonal(blocks, start, end, alpha=ALPHA, more=""):
     return fields("OFF_DIAGONAL", start, end, layers, alpha)
 
 
-def magnitude(targets, start, end):
-    """Down to so many nonzeros in ip1, ip2; None leaves a layer alone."""
-    return fields("MAGNITUDE", start, end, {f"ip{i}": f"target: {target}"
+def magnitude(targets, start, end, more=""):
+    """Down to so many nonzeros in ip1, ip2; None leaves a layer alone. more: text of fields."""
+    return fields("MAGNITUDE", start, end, {f"ip{i}": f"target: {target} {more}".strip()
                                             for i, target in enumerate(targets, 1) if target})
 
 
@@ -76,10 +76,12 @@ def convnet_traditional(blocks, scale, seed, data="CIFAR10"):
     return convnet_to(same_nonzeros(blocks, CONVNET_SIZES), scale, seed, data)
 
 
-def convnet_to(targets, scale, seed, data="CIFAR10", given=CONVNET_PHASES):
-    """cuda-convnet pruned to so many nonzeros of ip1, ip2; given: dense, pruning iterations."""
-    text = magnitude(targets, *phases(given, CONVNET, scale))
-    what = "" if given == CONVNET_PHASES else f" in {given[1]:,} iterations"
+def convnet_to(targets, scale, seed, data="CIFAR10", given=CONVNET_PHASES, more="", what=""):
+    """cuda-convnet pruned to so many nonzeros of ip1, ip2.
+
+    given: dense, pruning iterations; more: text of further fields; what: these in the run's name.
+    """
+    text = magnitude(targets, *phases(given, CONVNET, scale), more)
     return named(convnet((1, 1), scale, seed, data, pruning=text), f"to {targets} nonzeros{what}")
 
 

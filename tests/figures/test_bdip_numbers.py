@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from figures.bdip import (common, fig1, fig2, fig3, fig4, fig5, fig6, pruned, sister_plots,
-                          sisters, table1, text_compression, text_ip2_blocks, text_readings,
-                          text_small_nets, text_step)
+                          sisters, table1, text_compression, text_ip2_blocks, text_rate_steps,
+                          text_readings, text_small_nets, text_step)
 from figures.frame import timing
 from minicaffe.analysis import plot_style
 from minicaffe.analysis.spectra import random_matrix, singular_values
@@ -125,6 +125,21 @@ def test_text_step_and_ip2():
     ratios = text_ip2_blocks.measure("smoke", lambda run: text_ip2_blocks.summary({
         "ip1.variance": np.array([9, 3.0 if "(1,1)" in run.name else 3.3])}))["ratios"]
     assert [r["ratio"] for r in ratios] == pytest.approx([1.1, 1.1])
+
+
+def test_text_rate_steps_and_their_missing_runs():
+    """Only lengths of which both nets are trained are shown; ninths are of the iterations."""
+    def load(run):
+        many, late = "(64,1)" in run.name, "stepvalue: 8000" in run.solver
+        done = {"test": 75.0, "train": 86.0 if late else 83.0, "variance": 2.0 if many else 1.0}
+        return None if many and not late else done
+    found = text_rate_steps.measure("full", load)
+    rows = {what: here for what, _, here in text_rate_steps.compare(found)}
+    assert len(rows) == len(text_rate_steps.PAPER)
+    assert rows["train minus test, dense, points; rate falls after 8,000"] == 11
+    assert rows["the same, 64 blocks over dense; rate falls after 8,000"] == 2
+    assert len({run.solver for run in text_rate_steps.runs("full")}) == 2
+    assert "stepvalue: 4000" in text_rate_steps.runs("full")[-1].solver
 
 
 def test_text_small_nets_compare_with_random_matrices():
