@@ -73,7 +73,10 @@ def lenet_run(name, net, scale, seed, pruning="", layers=("ip1", "ip2"), **field
 
 
 def convnet(blocks, scale="full", seed=1, data="CIFAR10", shuffle="NONE", pruning="", ninths=8):
-    """The Run of cuda-convnet (Caffe's quick net); after 8 ninths it is at a tenth of the rate."""
+    """The Run of cuda-convnet (Caffe's quick net).
+
+    ninths: of the iterations at the first rate; the others are at a tenth of it.
+    """
     net = nets.cuda_convnet(blocks, shuffle, data)
     if scale == "smoke":
         set_batch(net, SMOKE_BATCH)

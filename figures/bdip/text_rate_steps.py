@@ -8,6 +8,7 @@ minutes on one core each.
 
 from minicaffe.analysis import plot_style as style
 
+from . import text_cifar_pruning, text_ip2_blocks
 from .common import CONVNET, cifar_notes, convnet
 
 BLOCKS = 1, 64                                  # of ip1
@@ -24,9 +25,7 @@ def runs(scale):
 
 def summary(arrays):
     """After training: percent on the test and the whole training set, variance of ip1's weights."""
-    return {"test": 100 * float(arrays["test_accuracy"][-1]),
-            "train": 100 * float(arrays["final_train_accuracy"]),
-            "variance": float(arrays["ip1.variance"][-1])}
+    return {**text_cifar_pruning.summary(arrays), **text_ip2_blocks.summary(arrays)}
 
 
 def measure(scale, load):
